@@ -1,0 +1,184 @@
+"""Checkpoints: one NumPy archive per file, whole or not at all, and recognised when damaged.
+
+A checkpoint holds arrays by name (`weights/conv1_1/kernel`, `ema/…`, `optimizer/…`) and one JSON text with the net's
+spec, the step and the counters of the run. It is written beside its final name, flushed to disk and renamed, so a
+kill at any moment leaves the last good one; the zip's checksums tell a damaged file. Nothing in it is ever executed.
+"""
+
+import json
+import os
+import pathlib
+import zipfile
+from typing import NamedTuple
+
+import numpy as np
+
+from cpm_hand import nets
+
+SUFFIX = ".npz"
+_STATE = "state.json"
+
+
+class BadCheckpoint(ValueError):
+    """A file that is not a whole checkpoint of this package; the text names it."""
+
+
+class Checkpoint(NamedTuple):
+    """What a run needs to go on, and what an export needs to start.
+
+    Attributes:
+        spec: the net.
+        step: training steps done.
+        weights: variables of the net by `layer/variable` name, float32.
+        ema: moving averages of the trainable ones by the same names; empty where the run keeps none.
+        optimizer: the optimizer's variables by name.
+        state: counters and settings that are not arrays (schedule, early stop, best value, …).
+    """
+
+    spec: nets.Spec
+    step: int
+    weights: dict[str, np.ndarray]
+    ema: dict[str, np.ndarray]
+    optimizer: dict[str, np.ndarray]
+    state: dict
+
+    def best_weights(self) -> dict[str, np.ndarray]:
+        """The weights to validate and export: averaged where there is an average."""
+        return {**self.weights, **self.ema}
+
+
+def save(path, checkpoint: Checkpoint) -> None:
+    """Write a checkpoint, whole or not at all.
+
+    Raises:
+        OSError: the disk is full or the folder cannot be written; what stood at path is left as it was. The text
+            names the file and the bytes needed.
+    """
+    path = pathlib.Path(path)
+    arrays = {f"{part}/{name}": array for part in ("weights", "ema", "optimizer")
+              for name, array in getattr(checkpoint, part).items()}
+    state = {"spec": checkpoint.spec.to_json(), "step": checkpoint.step, "state": checkpoint.state}
+    temporary = path.with_name(path.name + ".tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with open(temporary, "wb") as file:
+            with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED, allowZip64=True) as archive:
+                archive.writestr(zipfile.ZipInfo(_STATE), json.dumps(state))
+                for name, array in arrays.items():
+                    with archive.open(zipfile.ZipInfo(name + ".npy"), "w", force_zip64=True) as member:
+                        np.lib.format.write_array(member, np.ascontiguousarray(array), allow_pickle=False)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        megabytes = sum(array.nbytes for array in arrays.values()) / 1e6
+        raise OSError(error.errno, f"cannot write the checkpoint ({megabytes:.1f} MB): {error.strerror}. "
+                      f"Earlier checkpoints are untouched; free some space and start the same command again",
+                      str(path)) from error
+
+
+def load(path) -> Checkpoint:
+    """Read a checkpoint and check every byte of it.
+
+    Raises:
+        BadCheckpoint: cut short, damaged, or another kind of file.
+    """
+    path = pathlib.Path(path)
+    try:
+        with zipfile.ZipFile(path) as archive:
+            if _STATE not in archive.namelist():
+                raise BadCheckpoint(f"{path}: a zip archive, but no checkpoint of cpm_hand (no '{_STATE}' in it).")
+            head = json.loads(archive.read(_STATE))
+            parts = {"weights": {}, "ema": {}, "optimizer": {}}
+            for name in archive.namelist():
+                part, _, key = name.removesuffix(".npy").partition("/")
+                if part in parts:
+                    with archive.open(name) as member:
+                        parts[part][key] = np.lib.format.read_array(member, allow_pickle=False)
+                        if member.read(1):
+                            raise BadCheckpoint(f"{path}: '{name}' is longer than its header says.")
+        return Checkpoint(nets.Spec.from_json(head["spec"]), int(head["step"]), **parts, state=head["state"])
+    except BadCheckpoint:
+        raise
+    except FileNotFoundError:
+        raise BadCheckpoint(f"{path}: no such checkpoint.") from None
+    except (zipfile.BadZipFile, zipfile.LargeZipFile, EOFError, ValueError, KeyError, TypeError, OSError,
+            NotImplementedError, RuntimeError, MemoryError, AttributeError) as error:
+        size = path.stat().st_size if path.is_file() else 0
+        raise BadCheckpoint(f"{path}: not a whole checkpoint ({size} bytes; {error}); it was cut short, damaged "
+                            f"or is another kind of file.") from error
+
+
+def folder(run_dir) -> pathlib.Path:
+    """Where a run keeps its checkpoints."""
+    return pathlib.Path(run_dir) / "checkpoints"
+
+
+def step_path(run_dir, step: int) -> pathlib.Path:
+    """The file of the checkpoint at that step."""
+    return folder(run_dir) / f"step-{step:08d}{SUFFIX}"
+
+
+def best_path(run_dir) -> pathlib.Path:
+    """The file of the checkpoint with the best validation."""
+    return folder(run_dir) / f"best{SUFFIX}"
+
+
+def steps(run_dir) -> list[pathlib.Path]:
+    """The checkpoints of a run by step, newest first."""
+    return sorted(folder(run_dir).glob(f"step-*{SUFFIX}"), reverse=True)
+
+
+def load_newest(run_dir, report=print) -> Checkpoint | None:
+    """The newest whole checkpoint of a run.
+
+    Args:
+        run_dir: the run's folder.
+        report: called with one line for each damaged checkpoint that was passed over.
+
+    Returns:
+        None where the run has no checkpoint at all.
+
+    Raises:
+        BadCheckpoint: there are checkpoints, but not one of them is whole.
+    """
+    paths = steps(run_dir)
+    for path in paths:
+        try:
+            return load(path)
+        except BadCheckpoint as error:
+            report(f"{error} Using the one before it.")
+    if paths:
+        raise BadCheckpoint(f"{folder(run_dir)}: none of {len(paths)} checkpoints is whole; "
+                            f"start anew with another --tag, or remove the folder.")
+    return None
+
+
+def find(path) -> Checkpoint:
+    """The checkpoint that a person means: a file, or the best (else the newest) one of a run's folder.
+
+    Raises:
+        BadCheckpoint: there is none there, or it is damaged.
+    """
+    path = pathlib.Path(path)
+    if not path.is_dir():
+        return load(path)
+    if best_path(path).exists():
+        return load(best_path(path))
+    checkpoint = load_newest(path)
+    if checkpoint is None:
+        raise BadCheckpoint(f"{path}: no checkpoints/step-*.npz in this folder; give a run's folder "
+                            f"(models/train/<tag>) or a checkpoint file.")
+    return checkpoint
+
+
+def prune(run_dir, keep: int) -> None:
+    """Remove all but the newest `keep` checkpoints by step; the best one is never touched."""
+    for path in steps(run_dir)[keep:]:
+        path.unlink(missing_ok=True)
+
+
+def variables(model) -> dict:
+    """A model's variables by `layer/variable` name, in the model's order."""
+    return {variable.path: variable for variable in model.variables}

@@ -1,0 +1,163 @@
+"""Picture files in and out, and the one function that applies an affine map to pixels.
+
+Pictures are uint8 RGB [H, W, 3] everywhere in the package; OpenCV's BGR ends in this file. Files from outside are
+hostile: whatever is wrong with one comes back as `BadImage`, a ValueError with the file's path.
+"""
+
+import math
+import os
+import pathlib
+import tempfile
+
+import cv2
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+BORDER = (128, 128, 128)  # what lies outside a picture, in training and in use; the nets read it as zero
+MAX_PIXELS = 200_000_000  # a larger picture is refused before its pixels take the memory
+
+
+class BadImage(ValueError):
+    """A picture file that cannot be used; the text says which, what was found and what was expected."""
+
+
+def read_size(path) -> tuple[int, int]:
+    """Width and height in pixels, from the header alone; EXIF orientation is not applied.
+
+    Raises:
+        BadImage: no such file, empty, not an image, or absurdly large.
+    """
+    try:
+        with Image.open(path) as image:
+            width, height = image.size
+    except FileNotFoundError:
+        raise BadImage(f"{path}: no such image file.") from None
+    except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise BadImage(f"{path}: {_what_is_wrong(path, error)}; expected a JPEG or PNG picture.") from None
+    if width * height > MAX_PIXELS:
+        raise BadImage(f"{path}: {width} x {height} pixels are more than the {MAX_PIXELS} allowed; "
+                       f"scale the picture down.")
+    return width, height
+
+
+def _what_is_wrong(path, error: Exception) -> str:
+    try:
+        size = os.path.getsize(path)
+    except OSError as problem:
+        return f"cannot be read ({problem.strerror})"
+    if size == 0:
+        return "the file is empty"
+    if isinstance(error, UnidentifiedImageError):
+        return f"not an image ({size} bytes)"
+    return f"cannot be read as an image ({error})"
+
+
+def read(path, honour_exif: bool = False) -> np.ndarray:
+    """Decode a picture file.
+
+    Args:
+        path: a JPEG or PNG file (or anything else that OpenCV reads).
+        honour_exif: turn the picture as its EXIF orientation says. False for training sets, whose labels are in
+            the stored pixels; True for pictures that people give.
+
+    Returns:
+        uint8 [H, W, 3], RGB; grey, alpha, palette and 16-bit pictures are converted.
+
+    Raises:
+        BadImage: missing, empty, cut short, or not an image.
+    """
+    try:
+        data = pathlib.Path(path).read_bytes()
+    except FileNotFoundError:
+        raise BadImage(f"{path}: no such image file.") from None
+    except OSError as error:
+        raise BadImage(f"{path}: cannot be read ({error.strerror}).") from None
+    if not data:
+        raise BadImage(f"{path}: the file is empty; expected a JPEG or PNG picture.")
+    if _is_cut_short(data):
+        raise BadImage(f"{path}: the picture is cut short after {len(data)} bytes; copy or download it again.")
+    read_size(path)  # refuses what is not an image, and decompression bombs, before any pixel is decoded
+    flags = cv2.IMREAD_COLOR if honour_exif else cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
+    try:
+        bgr = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+    except cv2.error as error:
+        raise BadImage(f"{path}: cannot be decoded ({error.err}).") from None
+    if bgr is None:
+        raise BadImage(f"{path}: cannot be decoded as an image ({len(data)} bytes); copy or convert it again.")
+    return cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)
+
+
+def _is_cut_short(data: bytes) -> bool:
+    """JPEG and PNG end with a marker. OpenCV fills the missing rest of a JPEG with grey and says nothing.
+
+    Inside a JPEG's coded data 0xFF is always followed by 0 or a restart number, so the last end marker must
+    come after the last start of scan.
+    """
+    if data.startswith(b"\xff\xd8"):
+        return data.rfind(b"\xff\xd9") <= data.rfind(b"\xff\xda")
+    if data.startswith(b"\x89PNG"):
+        return data.rfind(b"IEND") < 0
+    return False
+
+
+def write(path, image: np.ndarray) -> None:
+    """Write a picture, whole or not at all.
+
+    Args:
+        path: the suffix (.png or .jpg) decides the format; missing parent folders are made.
+        image: uint8 [H, W, 3], RGB.
+
+    Raises:
+        OSError: the folder cannot be written, or the disk is full; nothing is left behind.
+    """
+    path = pathlib.Path(path)
+    ok, data = cv2.imencode(path.suffix, cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
+    if not ok:
+        raise ValueError(f"{path}: cannot encode a picture of shape {image.shape} as '{path.suffix}'.")
+    write_bytes(path, data.tobytes())
+
+
+def write_bytes(path, data: bytes) -> None:
+    """Put bytes into a file, whole or not at all: written beside it, flushed to disk, then renamed.
+
+    Raises:
+        OSError: as the system gives it; the old file, if there was one, is left as it was.
+    """
+    path = pathlib.Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name + ".", suffix=".tmp")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o644)  # mkstemp's files are for the owner alone
+        os.replace(temporary, path)
+    except BaseException:
+        os.unlink(temporary)
+        raise
+
+
+def warp(image: np.ndarray, matrix: np.ndarray, size: int) -> np.ndarray:
+    """Move a picture's pixels by an affine map into a square input.
+
+    Args:
+        image: uint8 [H, W, 3].
+        matrix: float [2, 3], image px to input px.
+        size: side of the input, px.
+
+    Returns:
+        uint8 [size, size, 3]; bilinear, area-averaged first where the map shrinks by two or more; what lies
+        outside the picture is BORDER.
+    """
+    shrink = int(1 / max(math.sqrt(abs(np.linalg.det(matrix[:, :2]))), 1e-6))
+    if shrink >= 2:
+        height, width = image.shape[:2]
+        small = (max(width // shrink, 1), max(height // shrink, 1))
+        image = cv2.resize(image, small, interpolation=cv2.INTER_AREA)
+        sx, sy = width / small[0], height / small[1]
+        enlarge = np.array([[sx, 0, 0.5 * sx - 0.5], [0, sy, 0.5 * sy - 0.5]])
+        matrix = np.hstack([matrix[:, :2] @ enlarge[:, :2],
+                            matrix[:, :2] @ enlarge[:, 2:] + matrix[:, 2:]])
+    return cv2.warpAffine(image, matrix, (size, size), flags=cv2.INTER_LINEAR,
+                          borderMode=cv2.BORDER_CONSTANT, borderValue=BORDER)

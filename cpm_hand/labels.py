@@ -1,0 +1,126 @@
+"""`Labels`: what every dataset returns, one row per hand, with its checks and its splits."""
+
+import hashlib
+from typing import NamedTuple
+
+import numpy as np
+
+from cpm_hand.hand import HAND, Skeleton
+
+
+class Labels(NamedTuple):
+    """Columns, one row per hand; coordinates in the pixels of the image file.
+
+    Attributes:
+        paths: [N] str, image files.
+        keypoints: [N, J, 2] float32, x and y in image px, in the skeleton's order.
+        visible: [N, J] bool, annotated; not "un-occluded".
+        boxes: [N, 4] float32, x, y, w, h in image px: the square that is cropped before augmentation.
+        has_hand: [N] bool; False is a picture without a hand, which trains empty maps.
+        is_left: [N] int8, 1 left, 0 right, -1 unknown.
+        head_size: [N] float32, px, NaN where unknown.
+        groups: [N] str, source photograph or sequence: a split never cuts through one.
+        skeleton: names, bones and groups of the J joints.
+    """
+
+    paths: np.ndarray
+    keypoints: np.ndarray
+    visible: np.ndarray
+    boxes: np.ndarray
+    has_hand: np.ndarray
+    is_left: np.ndarray
+    head_size: np.ndarray
+    groups: np.ndarray
+    skeleton: Skeleton = HAND
+
+    @property
+    def num_hands(self) -> int:
+        """Number of rows N; `len` of a NamedTuple is its number of columns."""
+        return len(self.paths)
+
+    def take(self, rows) -> "Labels":
+        """The rows of an index or mask, in that order."""
+        rows = np.asarray(rows)
+        return Labels(*(column[rows] for column in self[:-1]), skeleton=self.skeleton)
+
+
+def from_rows(rows: list[dict], skeleton: Skeleton = HAND) -> Labels:
+    """Stack one dictionary per hand into checked columns.
+
+    Args:
+        rows: dictionaries with the columns' names as keys; `has_hand` (True), `is_left` (-1) and `head_size`
+            (NaN) may be left out.
+        skeleton: of all rows.
+
+    Returns:
+        Labels with N = len(rows); no rows give empty columns of the right shapes.
+
+    Raises:
+        ValueError: a row breaks what the columns promise; the text names its path.
+    """
+    num_joints = skeleton.num_joints
+    labels = Labels(
+        paths=np.array([str(row["path"]) for row in rows], dtype=str),
+        keypoints=np.array([row["keypoints"] for row in rows], np.float32).reshape(-1, num_joints, 2),
+        visible=np.array([row["visible"] for row in rows], bool).reshape(-1, num_joints),
+        boxes=np.array([row["box"] for row in rows], np.float32).reshape(-1, 4),
+        has_hand=np.array([row.get("has_hand", True) for row in rows], bool),
+        is_left=np.array([row.get("is_left", -1) for row in rows], np.int8),
+        head_size=np.array([row.get("head_size", np.nan) for row in rows], np.float32),
+        groups=np.array([str(row["group"]) for row in rows], dtype=str),
+        skeleton=skeleton)
+    check(labels)
+    return labels
+
+
+def check(labels: Labels) -> None:
+    """Refuse columns that do not keep their promises.
+
+    Raises:
+        ValueError: lengths differ, a visible joint is not finite, or a box is not a square of positive size;
+            the text names the image.
+    """
+    lengths = {name: len(column) for name, column in zip(labels._fields[:-1], labels[:-1])}
+    if len(set(lengths.values())) != 1:
+        raise ValueError(f"the columns of Labels must have equal lengths, got {lengths}.")
+    finite = np.isfinite(labels.keypoints).all(-1) | ~labels.visible
+    for row in np.flatnonzero(~finite.all(-1)):
+        joint = labels.skeleton.names[np.flatnonzero(~finite[row])[0]]
+        raise ValueError(f"{labels.paths[row]}: visible joint '{joint}' has no finite coordinates; "
+                         f"mark it as not visible or correct the label.")
+    width, height = labels.boxes[:, 2], labels.boxes[:, 3]
+    square = np.isfinite(labels.boxes).all(-1) & (width > 0) & (np.abs(width - height) <= 1e-4 * width)
+    for row in np.flatnonzero(~square):
+        raise ValueError(f"{labels.paths[row]}: the box must be a square of positive size, got "
+                         f"{labels.boxes[row].tolist()} (x, y, w, h).")
+
+
+def concatenate(parts: list[Labels]) -> Labels:
+    """Several label sets of one skeleton, one after the other.
+
+    Raises:
+        ValueError: the skeletons differ.
+    """
+    skeletons = [part.skeleton for part in parts]
+    if any(skeleton != skeletons[0] for skeleton in skeletons):
+        raise ValueError("sets of different skeletons cannot be mixed, got "
+                         + " and ".join(f"{s.num_joints} joints ({s.names[0]}, …)" for s in skeletons)
+                         + "; train on sets that share one skeleton.")
+    columns = [np.concatenate(columns) for columns in zip(*(part[:-1] for part in parts))]
+    return Labels(*columns, skeleton=skeletons[0])
+
+
+def validation_mask(groups: np.ndarray, fraction: float) -> np.ndarray:
+    """Which rows are for validation: decided by a hash of the row's group, whatever else is in the set.
+
+    Args:
+        groups: [N] str; rows of one group always stay together.
+        fraction: expected share of the groups, 0 to 1.
+
+    Returns:
+        bool [N]. The same group always falls on the same side, on every machine.
+    """
+    names, rows = np.unique(np.asarray(groups, dtype=str), return_inverse=True)
+    digests = [hashlib.sha256(name.encode()).digest()[:8] for name in names]
+    place = np.array([int.from_bytes(digest, "big") / 2**64 for digest in digests], np.float64)
+    return (place < fraction)[rows] if len(names) else np.zeros(0, bool)

@@ -1,0 +1,28 @@
+"""What a net is trained to make small."""
+
+from keras import ops
+
+
+def stage_sum_l2(targets, outputs, visible):
+    """Half the sum of squared differences per stage, divided by the batch; all stages weigh the same.
+
+    Args:
+        targets: float [B, h, w, C], belief maps; C is J, or J + 1 with the background last.
+        outputs: float [B, S, h, w, C], one set of maps per stage.
+        visible: bool [B, J]. A joint that is not annotated is masked in its channel, and the background of that
+            hand too: nobody knows where it should be low. A picture without a hand has all True.
+
+    Returns:
+        (total, per_stage): float32 scalar and [S]; total is the sum over stages.
+
+    Source: Wei et al. 2016, arXiv:1602.00134, equation 4 at every stage.
+    """
+    targets, outputs = ops.cast(targets, "float32"), ops.cast(outputs, "float32")
+    mask = ops.cast(visible, "float32")
+    if targets.shape[-1] == mask.shape[-1] + 1:
+        mask = ops.concatenate([mask, ops.min(mask, axis=-1, keepdims=True)], axis=-1)       # [B, C]
+    difference = outputs - ops.expand_dims(targets, 1)                                       # [B, S, h, w, C]
+    per_map = ops.sum(ops.square(difference), axis=(2, 3)) * ops.expand_dims(mask, 1)        # [B, S, C]
+    batch = ops.cast(ops.shape(targets)[0], "float32")
+    per_stage = 0.5 * ops.sum(per_map, axis=(0, 2)) / batch
+    return ops.sum(per_stage), per_stage

@@ -1,0 +1,128 @@
+"""The networks: one file each, one row each in `NETS`, and what a row promises."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import keras
+
+from cpm_hand import losses
+from cpm_hand.hand import HAND, Skeleton
+from cpm_hand.nets import cpm
+from cpm_hand.targets import BeliefMaps
+
+
+class Net(NamedTuple):
+    """One row of `NETS`.
+
+    Attributes:
+        build: (size=…, stages=…, width=…, maps=…) -> keras.Model from uint8 RGB [B, size, size, 3] to float32
+            [B, S, h, w, C], one set of maps per stage.
+        size: side of the square input that the net was designed for, px.
+        stages: number of stages S that the net was designed for.
+        target: how keypoints become what the net predicts, and back.
+        loss: (targets, outputs, visible) -> (total, per stage).
+    """
+
+    build: Callable[..., keras.Model]
+    size: int
+    stages: int
+    target: BeliefMaps
+    loss: Callable
+
+
+NETS = {
+    "cpm": Net(cpm.cpm, size=368, stages=6, target=BeliefMaps(stride=8, sigma_px=7.0), loss=losses.stage_sum_l2),
+}
+
+
+def find(name: str) -> Net:
+    """The row of that name.
+
+    Raises:
+        ValueError: there is none; the text lists those there are.
+    """
+    if name not in NETS:
+        raise ValueError(f"unknown net '{name}'; the nets are {', '.join(sorted(NETS))}.")
+    return NETS[name]
+
+
+class Spec(NamedTuple):
+    """All that is needed to build a net again; it travels inside checkpoints and artefacts.
+
+    Attributes:
+        net: row of `NETS`.
+        size: side of the square input, px.
+        stages: number of stages.
+        width: factor on the hidden channels.
+        skeleton: names, bones and groups of the joints that its maps stand for.
+    """
+
+    net: str
+    size: int
+    stages: int
+    width: float = 1.0
+    skeleton: Skeleton = HAND
+
+    @property
+    def target(self) -> BeliefMaps:
+        """How the net's maps become keypoints."""
+        return find(self.net).target
+
+    @property
+    def num_maps(self) -> int:
+        """Channels C of the net's maps."""
+        return self.target.num_maps(self.skeleton.num_joints)
+
+    def build(self) -> keras.Model:
+        """The net with new random weights, under the dtype policy of the moment."""
+        return find(self.net).build(size=self.size, stages=self.stages, width=self.width, maps=self.num_maps)
+
+    def to_json(self) -> dict:
+        """Plain values for JSON."""
+        return {**self._asdict(), "skeleton": self.skeleton.to_json()}
+
+    @classmethod
+    def from_json(cls, data: dict) -> "Spec":
+        """The inverse of `to_json`; keys that it does not know are ignored.
+
+        >>> Spec.from_json(Spec("cpm", 184, 3, 0.25).to_json()) == Spec("cpm", 184, 3, 0.25)
+        True
+        """
+        return cls(net=str(data["net"]), size=int(data["size"]), stages=int(data["stages"]),
+                   width=float(data["width"]), skeleton=Skeleton.from_json(data["skeleton"]))
+
+
+class Costs(NamedTuple):
+    """What a net costs.
+
+    Attributes:
+        parameters: number of weights and biases.
+        macs: multiply-accumulates of the convolutions for one picture.
+        activation_bytes: all layers' outputs for one picture in float32, what a training step keeps at least.
+    """
+
+    parameters: int
+    macs: int
+    activation_bytes: int
+
+
+def costs(model: keras.Model) -> Costs:
+    """Count a net's parameters, multiply-accumulates and activations.
+
+    Args:
+        model: built for one input size.
+    """
+    macs = activations = 0
+    for layer in model.layers:
+        shape = layer.output.shape
+        if isinstance(layer, keras.layers.InputLayer):
+            continue
+        cells = 1
+        for side in shape[1:]:
+            cells *= side
+        activations += 4 * cells
+        if isinstance(layer, keras.layers.DepthwiseConv2D):
+            macs += cells * layer.kernel_size[0] * layer.kernel_size[1]
+        elif isinstance(layer, keras.layers.Conv2D):
+            macs += cells * layer.kernel_size[0] * layer.kernel_size[1] * layer.input.shape[-1] // layer.groups
+    return Costs(model.count_params(), macs, activations)

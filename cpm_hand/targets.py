@@ -1,0 +1,187 @@
+"""Belief maps: keypoints to maps (`encode`), maps to keypoints (`decode`), and maps to pixels (`upsample`).
+
+Written once in keras.ops, with operations that every export format has, so the same arithmetic makes the training
+targets, runs in the loop and ends up inside the exported model.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from keras import ops
+
+from cpm_hand import geometry
+
+FLOOR = 1e-4  # beliefs are clamped to this before their logarithm is taken
+
+
+class BeliefMaps(NamedTuple):
+    """How keypoints become what a net predicts, and back.
+
+    Attributes:
+        stride: input pixels per map cell.
+        sigma_px: standard deviation of the bells, in input pixels, whatever the stride.
+        background: whether a last map holds 1 minus the largest joint value.
+    """
+
+    stride: int
+    sigma_px: float
+    background: bool = True
+
+    def num_maps(self, num_joints: int) -> int:
+        """Channels C of the maps of J joints."""
+        return num_joints + self.background
+
+    def encode(self, keypoints, visible, size: int):
+        """Render one Gaussian belief map per joint, plus the background map.
+
+        The value is 1 where the joint lies and ``exp(-d**2 / (2 * sigma_px**2))`` at distance ``d``. Positions
+        are not rounded to map cells first, so `decode` can recover them.
+
+        Args:
+            keypoints: float [..., J, 2], x and y in input pixels; (0, 0) is the centre of the top-left pixel.
+            visible: bool [..., J]. A joint that is not visible, or that lies outside the input, gets an all-zero
+                map, whatever its coordinates say.
+            size: side of the square input, px; a multiple of stride.
+
+        Returns:
+            float32 [..., size // stride, size // stride, C]: rows are y, and the last channel is the background.
+
+        Raises:
+            ValueError: size is not a multiple of stride.
+
+        Source: Simon et al. 2017, arXiv:1704.07809; point-sampled at cell centres as in CMU's own training layer,
+        not truncated.
+
+        >>> codec = BeliefMaps(stride=8, sigma_px=7.0)
+        >>> wrist = [[3.5, 3.5]]                 # the centre of cell (0, 0)
+        >>> maps = ops.convert_to_numpy(codec.encode(wrist, [True], size=16))
+        >>> maps[0, 0].round(2).tolist()         # the wrist, the background
+        [1.0, 0.0]
+        """
+        geometry.check_size(size, self.stride)
+        keypoints = ops.cast(keypoints, "float32")
+        drawn = ops.logical_and(ops.cast(visible, "bool"), geometry.inside(keypoints, size, size))
+        # NaN times zero is NaN: an unlabelled joint may hold anything, so it is moved, not multiplied, away.
+        centres = geometry.to_map(ops.where(drawn[..., None], keypoints, 0.0), self.stride)  # [..., J, 2]
+        cells = ops.arange(size // self.stride, dtype="float32")
+        in_sigmas = self.stride / self.sigma_px
+        bell = ops.exp(-0.5 * ops.square((cells - centres[..., None]) * in_sigmas))          # [..., J, 2, cells]
+        columns = bell[..., 0, :] * ops.cast(drawn, "float32")[..., None]                    # [..., J, w]
+        rows = bell[..., 1, :]                                                               # [..., J, h]
+        joints = ops.moveaxis(rows, -2, -1)[..., :, None, :] * ops.moveaxis(columns, -2, -1)[..., None, :, :]
+        if not self.background:
+            return joints                                                                    # [..., h, w, J]
+        return ops.concatenate([joints, 1.0 - ops.max(joints, axis=-1, keepdims=True)], axis=-1)
+
+    def decode(self, maps):
+        """Find each joint's position and score in its belief map.
+
+        The highest cell is found by comparison with the maximum (the first one of equals; argmax is missing from
+        some export formats). Through the logarithms of it and its neighbours goes a parabola in x and one in y:
+        exact for a Gaussian, whatever its height. In a border cell, which lacks a neighbour, the parabola's
+        curvature is that of sigma_px. The offset is at most half a cell.
+
+        Args:
+            maps: float [B, h, w, C], as a net predicts them; values are clamped to at least 1e-4.
+
+        Returns:
+            float32 [B, J, 3]: x and y in input px, and the score: the parabola's apex, at most 1, and 0 for a map
+            that nowhere rises above 1e-4.
+        """
+        joints = ops.cast(maps, "float32")
+        if self.background:
+            joints = joints[..., :-1]
+        height, width = joints.shape[1], joints.shape[2]
+        best = ops.max(joints, axis=(1, 2), keepdims=True)                                   # [B, 1, 1, J]
+        countdown = np.arange(height * width, 0, -1, dtype=np.float32).reshape(1, height, width, 1)
+        rank = ops.cast(ops.equal(joints, best), "float32") * countdown
+        peak = ops.cast(ops.equal(rank, ops.max(rank, axis=(1, 2), keepdims=True)), "float32")
+        logs = ops.log(ops.maximum(joints, FLOOR))
+        apex = ops.sum(peak * logs, axis=(1, 2))                                             # [B, J]
+        coordinates = []
+        for axis, length in ((2, width), (1, height)):
+            cell, offset, rise = self._fit(peak, logs, axis, length)
+            coordinates.append(geometry.from_map(cell + offset, self.stride))
+            apex = apex + rise
+        found = ops.cast(best[:, 0, 0, :] > FLOOR, "float32")
+        score = ops.minimum(ops.exp(apex), 1.0) * found
+        return ops.stack([*coordinates, score], axis=-1)
+
+    def _fit(self, peak, logs, axis: int, length: int):
+        """Parabola through the peak cell and its two neighbours along one axis.
+
+        Returns:
+            cell, offset (both in cells) and rise of the logarithm from the cell to the apex, each [B, J].
+        """
+        shape = [1, 1, 1, 1]
+        shape[axis] = length
+        index = np.arange(length, dtype=np.float32).reshape(shape)
+
+        def at_peak(values):
+            return ops.sum(peak * values, axis=(1, 2))
+
+        def shifted(by: int):
+            """logs moved along the axis, so that the neighbour's value stands in the peak's cell; 0 at the edge."""
+            pad = [(0, 0)] * 4
+            pad[axis] = (1, 0) if by < 0 else (0, 1)
+            keep = [slice(None)] * 4
+            keep[axis] = slice(0, length) if by < 0 else slice(1, length + 1)
+            return ops.pad(logs, pad)[tuple(keep)]
+
+        cell = at_peak(index)
+        middle, before, after = at_peak(logs), at_peak(shifted(-1)), at_peak(shifted(+1))
+        at_first = at_peak(np.float32(index == 0))
+        at_last = at_peak(np.float32(index == length - 1))
+        curvature = -((self.stride / self.sigma_px) ** 2)      # second difference of a Gaussian's logarithm
+        before = before + at_first * (curvature + 2 * middle - after)
+        after = after + at_last * (curvature + 2 * middle - before)
+        bend = before - 2 * middle + after                     # at most 0: the middle is the highest
+        slope = 0.5 * (after - before)
+        offset = ops.clip(-slope / ops.minimum(bend, -1e-6), -0.5, 0.5)
+        return cell, offset, slope * offset + 0.5 * bend * offset * offset
+
+    def presence(self, keypoints):
+        """How sure the net is that there is a hand at all: the mean score of its joints.
+
+        Args:
+            keypoints: float [B, J, 3], from `decode`.
+
+        Returns:
+            float32 [B], 0 to 1.
+        """
+        return ops.mean(keypoints[..., 2], axis=-1)
+
+    def upsample(self, maps, size: int):
+        """Bicubic upsampling to the input's pixels, as two matrix products.
+
+        Keys' kernel with a = -0.5, half-pixel centres, weights renormalised at the border: the numbers of
+        `tf.image.resize(..., "bicubic")`, with operations that every runtime has.
+
+        Args:
+            maps: float [B, h, w, C].
+            size: side of the square output, px.
+
+        Returns:
+            float32 [B, size, size, C].
+        """
+        maps = ops.cast(maps, "float32")
+        height, width, channels = maps.shape[1:]
+        rows, columns = bicubic_matrix(height, size), bicubic_matrix(width, size)
+        tall = ops.matmul(rows, ops.reshape(maps, (-1, height, width * channels)))           # [B, H, w * C]
+        return ops.matmul(columns, ops.reshape(tall, (-1, size, width, channels)))           # [B, H, W, C]
+
+
+def bicubic_matrix(source: int, target: int) -> np.ndarray:
+    """The matrix that resamples `source` cells to `target` pixels along one axis.
+
+    Returns:
+        float32 [target, source]; each row has at most four weights and sums to 1.
+
+    Source: Keys 1981, a = -0.5.
+    """
+    centres = (np.arange(target) + 0.5) * source / target - 0.5
+    distance = np.abs(centres[:, None] - np.arange(source)[None, :])
+    near = ((1.5 * distance - 2.5) * distance) * distance + 1.0
+    far = ((-0.5 * distance + 2.5) * distance - 4.0) * distance + 2.0
+    weights = np.where(distance <= 1, near, np.where(distance < 2, far, 0.0))
+    return np.float32(weights / weights.sum(1, keepdims=True))
