@@ -57,7 +57,9 @@ def save(path, checkpoint: Checkpoint) -> None:
     path = pathlib.Path(path)
     arrays = {f"{part}/{name}": array for part in ("weights", "ema", "optimizer")
               for name, array in getattr(checkpoint, part).items()}
-    state = {"spec": checkpoint.spec.to_json(), "step": checkpoint.step, "state": checkpoint.state}
+    # The zip's checksums cover what is in it, but not the table that says what is in it: hence the names.
+    state = {"spec": checkpoint.spec.to_json(), "step": checkpoint.step, "state": checkpoint.state,
+             "arrays": list(arrays)}
     temporary = path.with_name(path.name + ".tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -66,7 +68,7 @@ def save(path, checkpoint: Checkpoint) -> None:
                 archive.writestr(zipfile.ZipInfo(_STATE), json.dumps(state))
                 for name, array in arrays.items():
                     with archive.open(zipfile.ZipInfo(name + ".npy"), "w", force_zip64=True) as member:
-                        np.lib.format.write_array(member, np.ascontiguousarray(array), allow_pickle=False)
+                        np.lib.format.write_array(member, np.asarray(array, order="C"), allow_pickle=False)
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
@@ -91,13 +93,12 @@ def load(path) -> Checkpoint:
                 raise BadCheckpoint(f"{path}: a zip archive, but no checkpoint of cpm_hand (no '{_STATE}' in it).")
             head = json.loads(archive.read(_STATE))
             parts = {"weights": {}, "ema": {}, "optimizer": {}}
-            for name in archive.namelist():
-                part, _, key = name.removesuffix(".npy").partition("/")
-                if part in parts:
-                    with archive.open(name) as member:
-                        parts[part][key] = np.lib.format.read_array(member, allow_pickle=False)
-                        if member.read(1):
-                            raise BadCheckpoint(f"{path}: '{name}' is longer than its header says.")
+            for name in head["arrays"]:
+                part, _, key = name.partition("/")
+                with archive.open(name + ".npy") as member:
+                    parts[part][key] = np.lib.format.read_array(member, allow_pickle=False)
+                    if member.read(1):
+                        raise BadCheckpoint(f"{path}: '{name}' is longer than its header says.")
         return Checkpoint(nets.Spec.from_json(head["spec"]), int(head["step"]), **parts, state=head["state"])
     except BadCheckpoint:
         raise

@@ -1,7 +1,7 @@
 """Picture files in and out, and the one function that applies an affine map to pixels.
 
-Pictures are uint8 RGB [H, W, 3] everywhere in the package; OpenCV's BGR ends in this file. Files from outside are
-hostile: whatever is wrong with one comes back as `BadImage`, a ValueError with the file's path.
+Pictures are uint8 RGB [H, W, 3] everywhere in the package; OpenCV's BGR ends in this file. Files from outside
+are hostile: whatever is wrong with one comes back as `BadImage`, a ValueError with the file's path.
 """
 
 import math
@@ -57,8 +57,8 @@ def read(path, honour_exif: bool = False) -> np.ndarray:
 
     Args:
         path: a JPEG or PNG file (or anything else that OpenCV reads).
-        honour_exif: turn the picture as its EXIF orientation says. False for training sets, whose labels are in
-            the stored pixels; True for pictures that people give.
+        honour_exif: turn the picture as its EXIF orientation says. False for training sets, whose labels are
+            in the stored pixels; True for pictures that people give.
 
     Returns:
         uint8 [H, W, 3], RGB; grey, alpha, palette and 16-bit pictures are converted.
@@ -75,7 +75,7 @@ def read(path, honour_exif: bool = False) -> np.ndarray:
     if not data:
         raise BadImage(f"{path}: the file is empty; expected a JPEG or PNG picture.")
     if _is_cut_short(data):
-        raise BadImage(f"{path}: the picture is cut short after {len(data)} bytes; copy or download it again.")
+        raise BadImage(f"{path}: the picture is cut short after {len(data)} bytes; copy or load it again.")
     read_size(path)  # refuses what is not an image, and decompression bombs, before any pixel is decoded
     flags = cv2.IMREAD_COLOR if honour_exif else cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
     try:
@@ -83,7 +83,7 @@ def read(path, honour_exif: bool = False) -> np.ndarray:
     except cv2.error as error:
         raise BadImage(f"{path}: cannot be decoded ({error.err}).") from None
     if bgr is None:
-        raise BadImage(f"{path}: cannot be decoded as an image ({len(data)} bytes); copy or convert it again.")
+        raise BadImage(f"{path}: cannot be decoded as an image ({len(data)} bytes); copy or load it again.")
     return cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)
 
 
@@ -108,10 +108,14 @@ def write(path, image: np.ndarray) -> None:
         image: uint8 [H, W, 3], RGB.
 
     Raises:
+        ValueError: not a picture, or a suffix that stands for no format.
         OSError: the folder cannot be written, or the disk is full; nothing is left behind.
     """
     path = pathlib.Path(path)
-    ok, data = cv2.imencode(path.suffix, cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
+    try:
+        ok, data = cv2.imencode(path.suffix, cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
+    except cv2.error:  # an unknown suffix or an empty picture
+        ok = False
     if not ok:
         raise ValueError(f"{path}: cannot encode a picture of shape {image.shape} as '{path.suffix}'.")
     write_bytes(path, data.tobytes())

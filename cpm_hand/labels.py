@@ -1,11 +1,22 @@
-"""`Labels`: what every dataset returns, one row per hand, with its checks and its splits."""
+"""`Labels`: what every dataset returns, one row per hand, with its checks and its splits.
+
+And what all readers of label files share: `BadSample`, `load_json`, `gather`.
+"""
 
 import hashlib
+import json
+import os
+import reprlib
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 import numpy as np
 
 from cpm_hand.hand import HAND, Skeleton
+
+
+class BadSample(ValueError):
+    """A label or picture that a reader cannot use; the text says which file, what came, what was expected."""
 
 
 class Labels(NamedTuple):
@@ -39,8 +50,7 @@ class Labels(NamedTuple):
         return len(self.paths)
 
     def take(self, rows) -> "Labels":
-        """The rows of an index or mask, in that order."""
-        rows = np.asarray(rows)
+        """The rows of an index, mask or slice, in that order."""
         return Labels(*(column[rows] for column in self[:-1]), skeleton=self.skeleton)
 
 
@@ -71,6 +81,52 @@ def from_rows(rows: list[dict], skeleton: Skeleton = HAND) -> Labels:
         skeleton=skeleton)
     check(labels)
     return labels
+
+
+def gather(row: Callable[..., dict], samples: Iterable[tuple], skip_bad: bool) -> tuple[Labels, list[str]]:
+    """Read one sample after the other.
+
+    Args:
+        row: called with a sample's items; gives a row for `from_rows` or raises BadSample.
+        samples: one tuple each.
+        skip_bad: leave bad samples out and report them, instead of raising at the first.
+
+    Returns:
+        Labels of the good samples, one text per bad one.
+
+    Raises:
+        BadSample: the first one, where skip_bad is False.
+    """
+    rows, problems = [], []
+    for sample in samples:
+        try:
+            rows.append(row(*sample))
+        except BadSample as error:
+            if not skip_bad:
+                raise
+            problems.append(str(error))
+    return from_rows(rows), problems
+
+
+def load_json(path) -> dict:
+    """Read a label file that somebody else wrote.
+
+    Raises:
+        BadSample: it cannot be read, is not JSON, or not one object.
+    """
+    try:
+        with open(path, "rb") as file:
+            data = json.loads(file.read())
+    except OSError as error:
+        raise BadSample(f"{path}: cannot be read ({error.strerror}).") from None
+    except RecursionError:
+        raise BadSample(f"{path}: nested too deeply for a label; unpack it again or remove it.") from None
+    except ValueError as error:  # from json, or from decoding its text
+        what = f"not JSON ({error})" if os.path.getsize(path) else "the file is empty"
+        raise BadSample(f"{path}: {what}; expected a label, unpack it again or remove it.") from None
+    if not isinstance(data, dict):
+        raise BadSample(f"{path}: expected a JSON object with a label's entries, got {reprlib.repr(data)}.")
+    return data
 
 
 def check(labels: Labels) -> None:

@@ -1,0 +1,96 @@
+"""One way out for all command lines: a person's mistake is one line, a mistake of ours is a traceback."""
+
+import os
+import pathlib
+import sys
+import tempfile
+from collections.abc import Callable
+
+from absl import app, flags
+
+# Before TensorFlow is imported, or it does not count.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+_PACKAGE = pathlib.Path(__file__).resolve().parents[1]
+
+
+def run_main(main: Callable) -> None:
+    """Run a command line's main under absl and leave the process; the entry points of all scripts are this.
+
+    What this package refuses by name (a ValueError or ImportError that it raises itself) and what the system
+    refuses (an OSError) become one line `error: …` on stderr and status 1. Ctrl-C gives status 130. Anything
+    else is a bug and keeps its traceback.
+
+    Args:
+        main: called with the arguments that are no flags; returns None or an exit status.
+    """
+    app.run(lambda argv: _guarded(main, argv), flags_parser=_parse_flags)
+
+
+def quiet_tensorflow() -> None:
+    """Import TensorFlow without its notes about processors and missing GPUs.
+
+    TensorFlow 2.21 writes some of them before it reads TF_CPP_MIN_LOG_LEVEL, straight to the
+    process's stderr. What it wrote is shown after all when it fails, or when that variable is set to 0 or 1.
+    """
+    if os.environ["TF_CPP_MIN_LOG_LEVEL"] in ("0", "1"):
+        return
+    sys.stderr.flush()
+    stderr = os.dup(2)
+    with tempfile.TemporaryFile() as notes:
+        os.dup2(notes.fileno(), 2)
+        try:
+            import tensorflow as tf
+
+            tf.config.list_physical_devices()  # looks for GPUs, and would complain that there are none
+        except BaseException:
+            notes.seek(0)
+            os.write(stderr, notes.read())
+            raise
+        finally:
+            os.dup2(stderr, 2)
+            os.close(stderr)
+
+
+def _guarded(main: Callable, argv: list[str]) -> int:
+    try:
+        return main(argv) or 0
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+    except OSError as error:
+        print(f"error: {_text(error)}", file=sys.stderr)
+        return 1
+    except (ValueError, ImportError) as error:
+        if not _raised_by_us(error):
+            raise
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+
+
+def _text(error: OSError) -> str:
+    """Without the number, which tells people nothing."""
+    if error.strerror is None:
+        return str(error)
+    return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+
+
+def _raised_by_us(error: Exception) -> bool:
+    """Whether it comes out of a line of this package, rather than from deep within another one."""
+    last = error.__traceback__
+    while last.tb_next is not None:
+        last = last.tb_next
+    return pathlib.Path(last.tb_frame.f_code.co_filename).resolve().is_relative_to(_PACKAGE)
+
+
+def _parse_flags(argv: list[str]) -> list[str]:
+    """absl's parser, to which `--max-epoch` and `--max_epoch` are one flag, in flagfiles too."""
+    expanded = flags.FLAGS.read_flags_from_files(argv, force_gnu=False)
+    return app.parse_flags_with_usage([expanded[0], *map(_with_underscores, expanded[1:])])
+
+
+def _with_underscores(argument: str) -> str:
+    if not argument.startswith("--"):
+        return argument
+    name, equals, value = argument[2:].partition("=")
+    return "--" + name.replace("-", "_") + equals + value

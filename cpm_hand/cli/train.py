@@ -1,0 +1,198 @@
+"""Train a hand keypoint detector.
+
+    python train.py --datapath=hand_labels_synth
+    python train.py --flagfile=models/cpm_cmu.flags --data=cmu_synth=DIR --data=cmu_manual=DIR:0.5
+
+Dashes and underscores in flag names mean the same. The same command again goes on where the run stopped.
+"""
+
+import os
+
+from absl import app, flags
+
+from cpm_hand.cli.errors import quiet_tensorflow, run_main
+
+_DATAPATH = flags.DEFINE_string("datapath", None, "CMU's hand_labels_synth; short for --data=cmu_synth=DIR.")
+_DATA = flags.DEFINE_multi_string(
+    "data", [], "NAME=DIR[:WEIGHT] of a training set; repeat to mix sets. WEIGHT is a set's share of the pictures, "
+    "by default its size. Flags of a flagfile and of the command line add up. Names: cmu_synth, cmu_manual, "
+    "cmu_panoptic.")
+_VALIDATION_FRACTION = flags.DEFINE_float(
+    "validation_fraction", 0.05, "Share of the source photographs and videos held back, chosen by a hash of their "
+    "names.", lower_bound=0, upper_bound=0.9)
+_VALIDATION_DATA = flags.DEFINE_multi_string(
+    "validation_data", [], "NAME=DIR of a validation set; then nothing is held back from training.")
+_LIMIT = flags.DEFINE_integer("limit", 0, "Use only the first so many hands; 0 is all. 1 is the one-picture test, "
+                              "which also writes overfit.png and overfit.gif.", lower_bound=0)
+_AUGMENT = flags.DEFINE_enum("augment", "default", ["none", "default", "strong"],
+                             "Random rotation, scale, shift, mirror, colour, blur and occluder.")
+_HANDS = flags.DEFINE_enum("hands", "both", ["both", "right"],
+                           "Learn left and right hands alike, or mirror left ones to right.")
+_SKIP_BAD = flags.DEFINE_bool("skip_bad", False, "Leave out samples that cannot be used, and list them, instead of "
+                              "stopping at the first.")
+
+_NET = flags.DEFINE_enum("net", "cpm", ["cpm"], "Network to train.")
+_STAGES = flags.DEFINE_integer("stages", None, "Stages of the net; by default its own number (cpm: 6).",
+                               lower_bound=1)
+_WIDTH = flags.DEFINE_float("width", 1.0, "Factor on the hidden channels; 1 is the published net.", lower_bound=1e-3)
+_INPUT_WIDTH = flags.DEFINE_integer("input_width", None, "Side of the square input, px; a multiple of 8; by default "
+                                    "the net's own (cpm: 368).", lower_bound=1)
+_INPUT_HEIGHT = flags.DEFINE_integer("input_height", None, "Must equal --input-width: inputs are square.",
+                                     lower_bound=1)
+
+_BATCHSIZE = flags.DEFINE_integer("batchsize", 64, "Pictures per step, over all devices and machines.", lower_bound=1)
+_MICROBATCH = flags.DEFINE_integer("microbatch", 0, "Pictures a device holds in memory at a time; gradients add up to "
+                                   "those of the whole batch. 0 is all.", lower_bound=0)
+_LR = flags.DEFINE_float("lr", 1e-4, "Step size of Adam.", lower_bound=0)
+_SCHEDULE = flags.DEFINE_enum("schedule", "constant", ["constant", "cosine", "steps", "plateau"],
+                              "Course of the step size.")
+_WARMUP_STEPS = flags.DEFINE_integer("warmup_steps", 0, "Steps over which the step size rises from 0.", lower_bound=0)
+_LR_BOUNDARIES = flags.DEFINE_multi_integer("lr_boundaries", [], "Step at which --schedule=steps multiplies by "
+                                            "--lr_factor; repeat it.", lower_bound=1)
+_LR_FACTOR = flags.DEFINE_float("lr_factor", 0.5, "Factor of the schedules steps and plateau.",
+                                lower_bound=0, upper_bound=1)
+_PATIENCE = flags.DEFINE_integer("patience", 5, "Validations without improvement before --schedule=plateau lowers "
+                                 "the step size.", lower_bound=1)
+_EARLY_STOP = flags.DEFINE_integer("early_stop", 0, "Validations without improvement that end the run; 0 never.",
+                                   lower_bound=0)
+_CLIP_NORM = flags.DEFINE_float("clip_norm", 0, "Largest norm of the summed gradient; 0 is no clipping.",
+                                lower_bound=0)
+_EMA_DECAY = flags.DEFINE_float("ema_decay", 0, "Decay of the moving average of the weights, which is validated and "
+                                "exported; 0 is off.", lower_bound=0, upper_bound=0.999999)
+_MAX_EPOCH = flags.DEFINE_integer("max_epoch", 600, "Length of the run in passes over the training set.",
+                                  lower_bound=1)
+_STEPS = flags.DEFINE_integer("steps", 0, "Length of the run in steps, instead of --max-epoch.", lower_bound=0)
+_PRECISION = flags.DEFINE_enum("precision", "float32", ["float32", "bfloat16", "float16"],
+                               "Arithmetic of the hidden layers; weights, heads and loss stay float32.")
+
+_STRATEGY = flags.DEFINE_enum("strategy", None, ["none", "mirrored", "multi_worker"],
+                              "One device, all devices of this machine, or the machines in TF_CONFIG. By default "
+                              "mirrored where there are several GPUs.")
+_GPUS = flags.DEFINE_integer("gpus", 0, "Use the first so many GPUs; 0 is all there are.", lower_bound=0)
+_SEED = flags.DEFINE_integer("seed", 0, "Of weights, order and augmentation.", lower_bound=0)
+_DETERMINISTIC = flags.DEFINE_bool("deterministic", False, "The same weights to the last bit in each run on the same "
+                                   "machine and number of threads; slower on GPUs.")
+
+_BACKBONE_WEIGHTS = flags.DEFINE_string(
+    "backbone_weights", "none", "Start of the VGG-19 layers: none, imagenet (Keras' file, downloaded once), or the path "
+    "of that .h5 file or of an .npy dictionary.")
+_CHECKPOINT = flags.DEFINE_string(
+    "checkpoint", None, "Run folder to go on from in full, or a weights file (.weights.h5, .npz) to load by layer name.")
+_TAG = flags.DEFINE_string("tag", "test", "Name of the run; its folder is models/train/TAG.")
+_LOG_EVERY = flags.DEFINE_integer("log_every", 500, "Steps between log lines.", lower_bound=1)
+_CHECKPOINT_EVERY = flags.DEFINE_integer("checkpoint_every", 2000, "Steps between checkpoints.", lower_bound=1)
+_VALIDATE_EVERY = flags.DEFINE_integer("validate_every", 2000, "Steps between validations and pictures.",
+                                       lower_bound=1)
+_KEEP = flags.DEFINE_integer("keep", 5, "Checkpoints that stay, besides the best one.", lower_bound=1)
+_SUMMARY = flags.DEFINE_bool("summary", False, "Print parameters, multiply-accumulates and memory of the net, and "
+                             "leave.")
+
+
+def _spec():
+    from cpm_hand import nets
+    row = nets.find(_NET.value)
+    size = _INPUT_WIDTH.value or _INPUT_HEIGHT.value or row.size
+    if (_INPUT_HEIGHT.value or size) != size:
+        raise ValueError(f"inputs are square: --input-width={size} and --input-height={_INPUT_HEIGHT.value} must be "
+                         f"equal; pictures of other shapes are cropped to a square around the hand.")
+    return nets.Spec(_NET.value, size, _STAGES.value or row.stages, _WIDTH.value)
+
+
+def _print_summary() -> None:
+    from cpm_hand import nets
+    spec = _spec()
+    costs = nets.costs(spec.build())
+    print(f"net                 {spec.net}, {spec.stages} stages, width {spec.width:g}, input {spec.size} x {spec.size}\n"
+          f"parameters          {costs.parameters:,} ({4e-6 * costs.parameters:.1f} MB in float32)\n"
+          f"multiply-adds       {costs.macs / 1e9:.2f} GMAC per picture\n"
+          f"activations         {costs.activation_bytes / 1e6:.1f} MB per picture in float32, forward alone; a training "
+          f"step keeps them and about as much again\n"
+          f"training state      {16e-6 * costs.parameters:.1f} MB (weights, gradient, two moments of Adam)")
+
+
+def _schedule(num_hands: int):
+    from cpm_hand.schedules import Schedule
+    steps = _STEPS.value or -(-_MAX_EPOCH.value * num_hands // _BATCHSIZE.value)
+    if _SCHEDULE.value == "steps" and not _LR_BOUNDARIES.value:
+        raise ValueError("--schedule=steps needs --lr_boundaries=STEP, once for each step at which to go down.")
+    return Schedule(_SCHEDULE.value, _LR.value, steps, _WARMUP_STEPS.value,
+                    tuple(sorted(_LR_BOUNDARIES.value)), _LR_FACTOR.value)
+
+
+def _strategy():
+    import tensorflow as tf
+
+    from cpm_hand import engine
+    name = _STRATEGY.value
+    if name is None:
+        gpus = _GPUS.value or len(tf.config.list_physical_devices("GPU"))
+        name = "mirrored" if gpus > 1 else "none"
+    return engine.make_strategy(name, _GPUS.value)
+
+
+def _flags_text() -> str:
+    """The flags of this run as a flagfile that can be passed back."""
+    ours = flags.FLAGS.flags_by_module_dict()[__name__]
+    lines = [line for flag in ours if flag.value not in (None, []) for line in flag.serialize().splitlines()]
+    return "".join(line + "\n" for line in sorted(lines))
+
+
+def _start(engine):
+    """Weights from elsewhere: a checkpoint to go on from in full, or None after loading by name."""
+    from cpm_hand import checkpoints, weights
+    from cpm_hand.reports import LOGGER
+    if _BACKBONE_WEIGHTS.value != "none":
+        report = weights.start_from_vgg19(engine.model, _BACKBONE_WEIGHTS.value)
+        LOGGER.info("backbone weights: %d arrays used from %s, %d layers start anew", len(report.used),
+                    _BACKBONE_WEIGHTS.value, len(report.missing) // 2)
+        engine.reset_averages()
+    path = _CHECKPOINT.value
+    if not path:
+        return None
+    if os.path.isdir(path) and checkpoints.steps(path):
+        return checkpoints.load_newest(path, LOGGER.warning)
+    report = weights.load_by_name(engine.model, weights.read_arrays(path))
+    LOGGER.info("%s: used %d arrays: %s", path, len(report.used), ", ".join(report.used))
+    LOGGER.info("%s: not in this net: %s; kept new: %s", path, ", ".join(report.unused) or "none",
+                ", ".join(report.missing) or "none")
+    engine.reset_averages()
+    return None
+
+
+def main(argv) -> int:
+    """Flags to one training run; the exit status is 128 + the signal's number when one ended it."""
+    if len(argv) > 1:
+        raise app.UsageError(f"Unexpected arguments: {argv[1:]}; flags are written --name=value.")
+    quiet_tensorflow()
+    if _SUMMARY.value:
+        return _print_summary()
+    import keras
+    import tensorflow as tf
+
+    from cpm_hand import engine as engines
+    from cpm_hand import reports, sets, training
+    reports.configure_logging()
+    strategy = _strategy()  # first: several machines find each other before anything else touches TensorFlow
+    keras.utils.set_random_seed(_SEED.value)
+    if _DETERMINISTIC.value:
+        tf.config.experimental.enable_op_determinism()
+    data_flags = _DATA.value + ([f"cmu_synth={_DATAPATH.value}"] if _DATAPATH.value else [])
+    data = sets.prepare(sets.parse(data_flags), sets.parse(_VALIDATION_DATA.value), sets.Choice(
+        size=_spec().size, batch_size=_BATCHSIZE.value, augmentation=_AUGMENT.value, hands=_HANDS.value,
+        seed=_SEED.value, skip_bad=_SKIP_BAD.value, limit=_LIMIT.value,
+        validation_fraction=_VALIDATION_FRACTION.value))
+    spec = _spec()._replace(skeleton=data.training.labels.skeleton)
+    optimisation = engines.Optimisation(_CLIP_NORM.value, _EMA_DECAY.value, _MICROBATCH.value, _PRECISION.value)
+    settings = training.Settings(
+        run_dir=os.path.join("models", "train", _TAG.value), schedule=_schedule(data.training.labels.num_hands),
+        log_every=_LOG_EVERY.value, checkpoint_every=_CHECKPOINT_EVERY.value, validate_every=_VALIDATE_EVERY.value,
+        keep=_KEEP.value, patience=_PATIENCE.value, early_stop=_EARLY_STOP.value, flags=_flags_text())
+    training.check(data, settings, optimisation, strategy)
+    engine = engines.Engine(spec, optimisation, strategy)
+    outcome = training.Run(engine, data, settings, _start(engine)).train()
+    return 128 + outcome.signal if outcome.signal else 0
+
+
+def run() -> None:
+    """Entry point of cpm-hand-train and train.py."""
+    run_main(main)

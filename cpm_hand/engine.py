@@ -1,0 +1,291 @@
+"""One training step on any tf.distribute strategy, and everything that it changes: weights, optimizer, averages."""
+
+import contextlib
+from typing import NamedTuple
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from cpm_hand import checkpoints, nets
+
+POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16", "float16": "mixed_float16"}
+
+
+class Optimisation(NamedTuple):
+    """How gradients become new weights.
+
+    Attributes:
+        clip_norm: largest norm of the gradient summed over all replicas; 0 is no clipping.
+        ema_decay: of the moving average of the weights; 0 keeps none. Early on the average follows faster:
+            the decay in force is min(ema_decay, (1 + step) / (10 + step)).
+        microbatch: pictures that one replica holds in memory at a time; 0 is its whole share of the batch.
+        precision: float32, bfloat16 or float16 (with loss scaling).
+    """
+
+    clip_norm: float = 0.0
+    ema_decay: float = 0.0
+    microbatch: int = 0
+    precision: str = "float32"
+
+
+class Engine:
+    """A net with its optimizer and averages, and the step that trains them.
+
+    Args:
+        spec: the net to build, with new weights.
+        optimisation: how to step.
+        strategy: of tf.distribute; None is the default one, a single device.
+    """
+
+    def __init__(self, spec: nets.Spec, optimisation: Optimisation, strategy: tf.distribute.Strategy | None = None):
+        self.spec, self.optimisation = spec, optimisation
+        self.strategy = strategy or tf.distribute.get_strategy()
+        self.net = nets.find(spec.net)
+        policy = keras.config.dtype_policy()
+        try:
+            keras.config.set_dtype_policy(POLICIES[optimisation.precision])
+            with self.strategy.scope():
+                self.model = spec.build()
+                self.optimizer = self._make_optimizer()
+                self.optimizer.build(self.model.trainable_variables)
+                self.averages = [
+                    tf.Variable(variable.numpy(), trainable=False, name=f"ema/{variable.path}",
+                                aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA)
+                    for variable in self.model.trainable_variables] if optimisation.ema_decay else []
+        finally:
+            keras.config.set_dtype_policy(policy)
+        self.train = tf.function(self._train, reduce_retracing=True)
+        self.predict = tf.function(self._predict, reduce_retracing=True)
+
+    def _make_optimizer(self):
+        adam = keras.optimizers.Adam(learning_rate=1e-4, epsilon=1e-8, name="adam")
+        if self.optimisation.precision == "float16":
+            return keras.optimizers.LossScaleOptimizer(adam, name="loss_scale")
+        return adam
+
+    # ---- the step
+
+    def _train(self, batch, stop):
+        """One step on one global batch.
+
+        Args:
+            batch: `pipeline.Batch`, one for each replica.
+            stop: int32 scalar, 1 where this worker has been told to stop.
+
+        Returns:
+            (per-stage losses [S] of the global batch, number of replicas told to stop).
+        """
+        losses, stops = self.strategy.run(self._replica_step, (batch.images, batch.targets, batch.supervised, stop))
+        self._average()
+        total = self.strategy.reduce(tf.distribute.ReduceOp.SUM, losses, axis=None)
+        return total, self.strategy.reduce(tf.distribute.ReduceOp.SUM, stops, axis=None)
+
+    def _replica_step(self, images, targets, supervised, stop):
+        losses, gradients = self._gradients(images, targets, supervised)
+        # Keras sums over replicas when it applies, but a norm must be that of the sum, and a loss scaler must
+        # see the same numbers everywhere: then the sum is made here, and its share is handed on.
+        if self.optimisation.clip_norm or self.optimisation.precision == "float16":
+            context = tf.distribute.get_replica_context()
+            gradients = context.all_reduce(tf.distribute.ReduceOp.SUM, gradients)
+            if self.optimisation.clip_norm:
+                gradients = self._clip(gradients)
+            gradients = [gradient / self.strategy.num_replicas_in_sync for gradient in gradients]
+        self.optimizer.apply(gradients, self.model.trainable_variables)
+        return losses, stop
+
+    def _clip(self, gradients):
+        limit = tf.constant(self.optimisation.clip_norm)
+        if self.optimisation.precision == "float16":
+            limit = limit * self.optimizer.dynamic_scale
+        norm = tf.linalg.global_norm(gradients)
+        # A norm that is not finite is left for the loss scaler, or for the check of the loss, to see.
+        factor = tf.where(tf.math.is_finite(norm), limit / tf.maximum(norm, limit), 1.0)
+        return [gradient * factor for gradient in gradients]
+
+    def _gradients(self, images, targets, supervised):
+        """This replica's share of the global batch's losses [S] and gradients, a microbatch at a time."""
+        size = images.shape[0]
+        part = self.optimisation.microbatch or size
+        count = size // part
+        share = 1.0 / (self.strategy.num_replicas_in_sync * count)
+
+        def of_part(start):
+            window = slice(start, start + part)
+            with tf.GradientTape() as tape:
+                outputs = self.model(images[window], training=True)
+                total, per_stage = self.net.loss(targets[window], outputs, supervised[window])
+                objective = total * share
+                if self.optimisation.precision == "float16":
+                    objective = self.optimizer.scale_loss(objective)
+            return per_stage * share, tape.gradient(objective, self.model.trainable_variables)
+
+        if count == 1:
+            return of_part(0)
+
+        def add(index, losses, gradients):
+            more_losses, more_gradients = of_part(index * part)
+            return index + 1, losses + more_losses, [a + b for a, b in zip(gradients, more_gradients)]
+
+        zeros = [tf.zeros(variable.shape) for variable in self.model.trainable_variables]
+        start = (tf.constant(0), tf.zeros(self.spec.stages), zeros)
+        # A loop in the graph, one turn at a time: unrolled turns would run side by side and need the memory
+        # of the whole batch.
+        _, losses, gradients = tf.while_loop(lambda index, *_: index < count, add, start, parallel_iterations=1)
+        return losses, gradients
+
+    def _average(self):
+        if not self.averages:
+            return
+        step = tf.cast(self.optimizer.iterations, tf.float32)
+        decay = tf.minimum(self.optimisation.ema_decay, (1.0 + step) / (10.0 + step))
+        for average, variable in zip(self.averages, self.model.trainable_variables):
+            self.strategy.extended.update(
+                average, lambda a, v, d: a.assign(d * a + (1.0 - d) * v), args=(variable.value, decay))
+
+    def _predict(self, images):
+        """uint8 [B, size, size, 3] -> float32 [B, S, h, w, C] with the weights as they are."""
+        return self.model(images, training=False)
+
+    # ---- where it runs
+
+    @property
+    def num_workers(self) -> int:
+        """Number of processes that train together."""
+        resolver = self.strategy.cluster_resolver
+        return len(resolver.cluster_spec().as_dict().get("worker", [])) or 1 if resolver else 1
+
+    @property
+    def worker(self) -> int:
+        """Which of them this is, from 0."""
+        return self.strategy.cluster_resolver.task_id or 0 if self.num_workers > 1 else 0
+
+    @property
+    def is_chief(self) -> bool:
+        """Whether this worker writes the log, the checkpoints and the pictures."""
+        return self.worker == 0
+
+    def sum_over_workers(self, values: np.ndarray) -> np.ndarray:
+        """The sum over all workers of a vector, float64; each worker must call it."""
+        if self.num_workers == 1:
+            return values
+        local = self.strategy.num_replicas_in_sync // self.num_workers
+
+        @tf.function
+        def add(vector):
+            def replica(part):
+                return tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, part)
+            return self.strategy.experimental_local_results(self.strategy.run(replica, (vector,)))[0]
+
+        return add(tf.constant(values / local)).numpy()
+
+    # ---- what it keeps
+
+    def set_learning_rate(self, rate: float) -> None:
+        """The step size of the next steps."""
+        self.optimizer.learning_rate.assign(rate)
+
+    @contextlib.contextmanager
+    def averaged(self):
+        """Within this context the model's weights are their moving averages, where there are any."""
+        if not self.averages:
+            yield
+            return
+        kept = [variable.numpy() for variable in self.model.trainable_variables]
+        for variable, average in zip(self.model.trainable_variables, self.averages):
+            variable.assign(average.numpy())
+        try:
+            yield
+        finally:
+            for variable, value in zip(self.model.trainable_variables, kept):
+                variable.assign(value)
+
+    def checkpoint(self, step: int, state: dict) -> checkpoints.Checkpoint:
+        """All arrays as they are now."""
+        trainable = [variable.path for variable in self.model.trainable_variables]
+        return checkpoints.Checkpoint(
+            spec=self.spec, step=step, state=state,
+            weights={path: variable.numpy() for path, variable in checkpoints.variables(self.model).items()},
+            ema={path: average.numpy() for path, average in zip(trainable, self.averages)},
+            optimizer={variable.path: np.asarray(variable.numpy()) for variable in self.optimizer.variables})
+
+    def restore(self, checkpoint: checkpoints.Checkpoint, source) -> None:
+        """Bring back all arrays of a checkpoint.
+
+        Args:
+            checkpoint: from `checkpoint`, of the same net and optimisation.
+            source: its path, for errors.
+
+        Raises:
+            BadCheckpoint: it is of another net, or its arrays do not fit; nothing has been changed then.
+        """
+        if checkpoint.spec != self.spec:
+            raise checkpoints.BadCheckpoint(
+                f"{source}: a checkpoint of another net. It holds {describe(checkpoint.spec)}; this run is "
+                f"{describe(self.spec)}. Use the same flags as then, or another --tag.")
+        trainable = [variable.path for variable in self.model.trainable_variables]
+        groups = [(checkpoints.variables(self.model), checkpoint.weights, "weights"),
+                  (dict(zip(trainable, self.averages)), checkpoint.ema, "moving averages (--ema_decay)"),
+                  ({v.path: v for v in self.optimizer.variables}, checkpoint.optimizer, "optimizer (--precision)")]
+        for ours, theirs, what in groups:
+            shapes = {name: tuple(variable.shape) for name, variable in ours.items()}
+            found = {name: array.shape for name, array in theirs.items()}
+            if shapes != found:
+                odd = sorted(name for name in shapes.keys() | found.keys() if shapes.get(name) != found.get(name))
+                raise checkpoints.BadCheckpoint(
+                    f"{source}: its {what} do not fit this run: {len(odd)} arrays differ, first '{odd[0]}' "
+                    f"(expected {shapes.get(odd[0])}, found {found.get(odd[0])}). Use the flags it was made with.")
+        for ours, theirs, _ in groups:
+            for name, variable in ours.items():
+                variable.assign(theirs[name])
+
+    def reset_averages(self) -> None:
+        """Start the averages from the present weights, after these were loaded from elsewhere."""
+        for average, variable in zip(self.averages, self.model.trainable_variables):
+            average.assign(variable.numpy())
+
+
+def describe(spec: nets.Spec) -> str:
+    """A net in the words of the flags that make it.
+
+    >>> describe(nets.Spec("cpm", 368, 6))
+    '--net=cpm --size=368 --stages=6 --width=1 with 21 joints'
+    """
+    return (f"--net={spec.net} --size={spec.size} --stages={spec.stages} --width={spec.width:g} with "
+            f"{spec.skeleton.num_joints} joints")
+
+
+def make_strategy(name: str, gpus: int = 0) -> tf.distribute.Strategy:
+    """The tf.distribute strategy of that name; to be called before anything else touches TensorFlow.
+
+    Args:
+        name: none, mirrored (all devices of this machine) or multi_worker (as TF_CONFIG says).
+        gpus: use only the first so many GPUs; 0 is all there are.
+
+    Raises:
+        ValueError: more GPUs than there are, an unknown name, or no usable TF_CONFIG.
+    """
+    found = tf.config.list_physical_devices("GPU")
+    if gpus > len(found):
+        raise ValueError(f"--gpus={gpus}, but TensorFlow sees {len(found)} GPU(s) here; leave --gpus out to use "
+                         f"what there is.")
+    if gpus:
+        tf.config.set_visible_devices(found[:gpus], "GPU")
+    if name == "none":
+        return tf.distribute.get_strategy()
+    if name == "mirrored":
+        devices = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")
+        return tf.distribute.MirroredStrategy([device.name for device in devices])
+    if name == "multi_worker":
+        try:
+            resolver = tf.distribute.cluster_resolver.TFConfigClusterResolver()
+            workers = resolver.cluster_spec().as_dict().get("worker")
+        except (ValueError, KeyError) as error:
+            raise ValueError(f"TF_CONFIG cannot be understood ({error}).") from None
+        if not workers:
+            raise ValueError(
+                "--strategy=multi_worker needs the environment variable TF_CONFIG, like "
+                '{"cluster": {"worker": ["host1:12345", "host2:12345"]}, "task": {"type": "worker", "index": 0}}, '
+                "with its own index on each machine.")
+        return tf.distribute.MultiWorkerMirroredStrategy(resolver)
+    raise ValueError(f"unknown strategy '{name}'; expected none, mirrored or multi_worker.")

@@ -1,0 +1,138 @@
+"""From `NAME=DIR[:WEIGHT]` to what a run learns from: read, limit, split, mix."""
+
+import logging
+from typing import NamedTuple
+
+import numpy as np
+
+from cpm_hand import datasets, labels
+from cpm_hand.augment import AUGMENTATIONS
+from cpm_hand.labels import Labels
+from cpm_hand.pipeline import Data, Loader, Mixture
+
+LOGGER = logging.getLogger("train")
+
+
+class Source(NamedTuple):
+    """One set that a person named.
+
+    Attributes:
+        name: row of `datasets.DATASETS`.
+        folder: where it lies.
+        weight: its share of the pictures; None is its size.
+    """
+
+    name: str
+    folder: str
+    weight: float | None
+
+
+class Choice(NamedTuple):
+    """How sets are turned into a run's data.
+
+    Attributes:
+        size: side of the input, px.
+        batch_size: of all workers together.
+        augmentation: row of `AUGMENTATIONS`.
+        hands: "both" or "right".
+        seed: of order and augmentation.
+        skip_bad: leave out and list what cannot be used.
+        limit: use only the first so many hands; 0 is all.
+        validation_fraction: share of the groups that is held back.
+    """
+
+    size: int
+    batch_size: int
+    augmentation: str = "default"
+    hands: str = "both"
+    seed: int = 0
+    skip_bad: bool = False
+    limit: int = 0
+    validation_fraction: float = 0.05
+
+
+def parse(texts: list[str]) -> list[Source]:
+    """Read `NAME=DIR` or `NAME=DIR:WEIGHT`; a colon that no number follows belongs to the folder.
+
+    Raises:
+        ValueError: not of that form, an unknown name, or a weight that is not positive.
+
+    >>> parse(["cmu_synth=/data/synth:0.5"])
+    [Source(name='cmu_synth', folder='/data/synth', weight=0.5)]
+    """
+    sources = []
+    for text in texts:
+        name, equals, folder = text.partition("=")
+        if not (name and equals and folder):
+            raise ValueError(f"--data={text}: expected NAME=DIR or NAME=DIR:WEIGHT with NAME one of "
+                             f"{', '.join(sorted(datasets.DATASETS))}.")
+        if name not in datasets.DATASETS:
+            raise ValueError(f"--data={text}: unknown dataset '{name}'; the datasets are "
+                             f"{', '.join(sorted(datasets.DATASETS))}.")
+        head, colon, tail = folder.rpartition(":")
+        weight = None
+        if colon:
+            try:
+                folder, weight = head, float(tail)
+            except ValueError:
+                pass  # a folder's own colon
+        if weight is not None and not 0 < weight < float("inf"):
+            raise ValueError(f"--data={text}: the weight must be a positive number, got {tail}.")
+        sources.append(Source(name, folder, weight))
+    return sources
+
+
+def prepare(training: list[Source], validation: list[Source], choice: Choice) -> Data:
+    """Read all sets and make the loaders.
+
+    Args:
+        training: at least one set.
+        validation: sets of their own; when there are none, a share of the training groups is held back.
+        choice: how.
+
+    Raises:
+        ValueError: no set, a bad sample (its file is named), or sets that cannot be mixed.
+    """
+    if not training:
+        raise ValueError("no training data: give --datapath=DIR with CMU's hand_labels_synth, or --data=NAME=DIR. "
+                         "The README says where the data comes from.")
+    parts = [_read(source, choice) for source in training]
+    if validation:
+        held_back = labels.concatenate([_read(source, choice) for source in validation])
+    else:
+        masks = [labels.validation_mask(part.groups, choice.validation_fraction) for part in parts]
+        if np.concatenate(masks).all():
+            LOGGER.warning("all %d training pictures are of one source, which the split put into validation; it "
+                           "stays in training and nothing is held back. --validation_data names another set.",
+                           sum(part.num_hands for part in parts))
+            masks = [np.zeros_like(mask) for mask in masks]
+        held_back = labels.concatenate([part.take(mask) for part, mask in zip(parts, masks)])
+        parts = [part.take(~mask) for part, mask in zip(parts, masks)]
+    if not held_back.num_hands and choice.validation_fraction:
+        LOGGER.warning("the validation split is empty (%d sources in the training set): there will be no validation "
+                       "loss, error or PCK. --validation_data or a larger --validation_fraction makes one.",
+                       len(np.unique(np.concatenate([part.groups for part in parts]))))
+    kept = [(part, source) for part, source in zip(parts, training) if part.num_hands]
+    together = labels.concatenate([part for part, _ in kept])
+    sizes = [part.num_hands for part, _ in kept]
+    weights = None
+    if any(source.weight is not None for _, source in kept):
+        weights = [size if source.weight is None else source.weight for size, (_, source) in zip(sizes, kept)]
+    LOGGER.info("%d training and %d validation pictures.", together.num_hands, held_back.num_hands)
+    common = {"hands": choice.hands, "seed": choice.seed, "skip_bad": choice.skip_bad}
+    return Data(
+        Loader(together, choice.size, augmentation=AUGMENTATIONS[choice.augmentation], **common),
+        Mixture(sizes, weights, choice.seed),
+        Loader(held_back, choice.size, **common) if held_back.num_hands else None, choice.batch_size)
+
+
+def _read(source: Source, choice: Choice) -> Labels:
+    read, problems = datasets.read(source.name, source.folder, choice.skip_bad)
+    for problem in problems:
+        LOGGER.warning("skipped: %s", problem)
+    if problems:
+        LOGGER.warning("%s=%s: %d bad samples were skipped, %d are left.", source.name, source.folder, len(problems),
+                       read.num_hands)
+    if not read.num_hands:
+        raise ValueError(f"{source.folder}: no usable hand in it.")
+    return read.take(slice(0, choice.limit)) if choice.limit else read

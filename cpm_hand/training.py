@@ -1,0 +1,364 @@
+"""The training loop: step, log, validate, checkpoint, resume, stop."""
+
+import contextlib
+import signal
+import threading
+import time
+from typing import NamedTuple
+
+import numpy as np
+import tensorflow as tf
+from tqdm import tqdm
+from tqdm.contrib.logging import logging_redirect_tqdm
+
+from cpm_hand import checkpoints, overfit, reports
+from cpm_hand.engine import Engine, Optimisation
+from cpm_hand.pipeline import Data, Loader, evaluation_batches, training_batches
+from cpm_hand.reports import LOGGER
+from cpm_hand.schedules import Progress, Schedule
+from cpm_hand.validation import Validation, validate
+
+
+class Diverged(ValueError):
+    """The loss is no longer a number; the text says at which step and in which stage."""
+
+
+class OutOfMemory(ValueError):
+    """A step did not fit; the text says what to do."""
+
+
+class Settings(NamedTuple):
+    """When a run does what.
+
+    Attributes:
+        run_dir: its folder.
+        schedule: of the learning rate; its total_steps is the length of the run.
+        log_every: steps between log lines.
+        checkpoint_every: steps between checkpoints.
+        validate_every: steps between validations, each with pictures.
+        keep: checkpoints that stay; the best one stays besides.
+        patience: validations without improvement before a plateau schedule lowers the rate.
+        early_stop: validations without improvement before the run ends; 0 never.
+        flags: text for the run's record.
+    """
+
+    run_dir: str
+    schedule: Schedule
+    log_every: int = 500
+    checkpoint_every: int = 2000
+    validate_every: int = 2000
+    keep: int = 5
+    patience: int = 5
+    early_stop: int = 0
+    flags: str = ""
+
+
+class Outcome(NamedTuple):
+    """How a run ended.
+
+    Attributes:
+        step: steps done.
+        signal: number of the signal that ended it early, 0 when it came to its end.
+        progress: what validation has shown.
+    """
+
+    step: int
+    signal: int
+    progress: Progress
+
+
+NUM_PICTURES = 4    # fixed pictures of each kind in TensorBoard
+PENDING_STEPS = 16  # steps whose losses may wait unread, so that a GPU is not stopped after each step
+
+
+class Run:
+    """One run of training, from its newest checkpoint to its end.
+
+    Args:
+        engine: net and optimizer, with the weights to start from.
+        data: what to learn from.
+        settings: when to do what.
+        start: state to begin with when the run's folder has no checkpoint yet.
+    """
+
+    def __init__(self, engine: Engine, data: Data, settings: Settings, start: checkpoints.Checkpoint | None = None):
+        self.engine, self.data, self.settings = engine, data, settings
+        self.step, self.progress = 0, Progress()
+        self.rate = None
+        self.pending: list = []
+        self.last_losses = None
+        found = checkpoints.load_newest(settings.run_dir, LOGGER.warning)
+        if found or start:
+            source = checkpoints.folder(settings.run_dir) if found else "--checkpoint"
+            LOGGER.info("Restore from checkpoint...")
+            self._restore(found or start, source)
+            LOGGER.info("Restore from checkpoint...Done (step %d)", self.step)
+        self.report = reports.Report(settings.run_dir, self.step, settings.flags, engine.is_chief)
+        self.overfit = None
+        if data.training.labels.num_hands == 1 and engine.is_chief:
+            self.overfit = overfit.Recorder(settings.run_dir, self.step)
+        self.pictures = self._fixed_pictures()
+        self.listed_bad: set[str] = set()
+
+    def _restore(self, checkpoint: checkpoints.Checkpoint, source) -> None:
+        self.engine.restore(checkpoint, source)
+        self.step = checkpoint.step
+        self.progress = Progress(**checkpoint.state["progress"])
+
+    def _fixed_pictures(self) -> dict:
+        kinds = {"train": self.data.training, "validation": self.data.validation}
+        pictures = {}
+        for kind, loader in kinds.items():
+            if loader is None or not self.engine.is_chief:
+                continue
+            rows = np.unique(np.linspace(0, loader.labels.num_hands - 1, NUM_PICTURES).astype(int))
+            plain = Loader(loader.labels, loader.size, hands=loader.hands, skip_bad=loader.skip_bad)
+            with _bad_images(plain):
+                pictures[kind] = next(iter(evaluation_batches(plain, self.engine.spec.target, batch_size=len(rows),
+                                                              rows=rows)))
+        return pictures
+
+    # ---- the loop
+
+    def train(self) -> Outcome:
+        """Go on to the end of the run, or until a signal says stop.
+
+        Raises:
+            Diverged: the loss is not a number.
+            OutOfMemory: a step did not fit.
+            images.BadImage: a sample cannot be read, and skip_bad is off.
+            OSError: a checkpoint cannot be written.
+        """
+        total = self.settings.schedule.total_steps
+        began, self.logged_at, self.logged_step = time.time(), time.time(), self.step
+        if self.step == 0:
+            self._show_pictures()
+        with _Stop() as stop, logging_redirect_tqdm([LOGGER]), self._bar(total) as bar, self._batches() as batches:
+            LOGGER.info("Training Started at step %d of %d.", self.step, total)
+            while self.step < total and not self._is_over():
+                told = self._one_step(next(batches), stop)
+                bar.update()
+                if told:
+                    self._flush()
+                    self._save()
+                    LOGGER.warning("stopped by a signal at step %d; the same command goes on from here.", self.step)
+                    self.report.close()
+                    return Outcome(self.step, stop.number or signal.SIGTERM, self.progress)
+                self._events(bar)
+        self._finish(began)
+        return Outcome(self.step, 0, self.progress)
+
+    @contextlib.contextmanager
+    def _batches(self):
+        """Training batches from this step on, with our own errors instead of TensorFlow's."""
+        engine, loader = self.engine, self.data.training
+        make = self._make_dataset
+
+        with _bad_images(loader):
+            if engine.strategy.num_replicas_in_sync == 1:
+                dataset = make(tf.distribute.InputContext())
+            else:
+                dataset = engine.strategy.distribute_datasets_from_function(make)
+            iterator = iter(dataset)
+            yield iterator
+            # Cancels the threads that read ahead: Python must not go while they call into it.
+            del iterator
+
+    def _make_dataset(self, context):
+        replicas = self.engine.strategy.num_replicas_in_sync // context.num_input_pipelines
+        return training_batches(
+            self.data.training, self.data.mixture, self.engine.spec.target, batch_size=self.data.batch_size,
+            first_step=self.step, shard=(context.input_pipeline_id, context.num_input_pipelines, replicas))
+
+    def _bar(self, total: int):
+        # disable=None: only where there is a terminal to draw it on.
+        return tqdm(total=total, initial=self.step, unit="step", disable=None if self.engine.is_chief else True,
+                    dynamic_ncols=True)
+
+    def _one_step(self, batch, stop: "_Stop") -> bool:
+        """One step; whether any worker was told to stop."""
+        rate = self.settings.schedule.at(self.step, self.progress.drops)
+        if rate != self.rate:
+            self.engine.set_learning_rate(rate)
+            self.rate = rate
+        try:
+            losses, stops = self.engine.train(batch, tf.constant(int(stop.number > 0)))
+            self.step += 1
+            self.pending.append(losses)
+            if len(self.pending) >= PENDING_STEPS:
+                self._flush()
+            # Several workers must leave at the same step, so each reads what all were told.
+            return stop.number > 0 if self.engine.num_workers == 1 else int(stops) > 0
+        except tf.errors.ResourceExhaustedError as error:
+            raise OutOfMemory(
+                f"out of memory at step {self.step + 1} with {self.data.batch_size} pictures of "
+                f"{self.engine.spec.size} px in a batch ({error.message.splitlines()[0][:200]}). --microbatch=N "
+                f"holds only N of them in memory at a time and gives the same result; or lower --batchsize.") from None
+
+    def _flush(self) -> None:
+        """Read the losses of the last steps, and stop at the first that is not a number."""
+        first = self.step - len(self.pending) + 1
+        for number, losses in enumerate(self.pending, start=first):
+            losses = losses.numpy()
+            if not np.isfinite(losses).all():
+                stage = int(np.flatnonzero(~np.isfinite(losses))[0]) + 1
+                raise Diverged(
+                    f"the loss of stage {stage} became {losses[stage - 1]} at step {number}; nothing was saved after "
+                    f"the last checkpoint. Lower --lr, add --warmup_steps or --clip_norm=1, or use "
+                    f"--precision=bfloat16 instead of float16; then the same command goes on from that checkpoint.")
+            self.last_losses = losses
+            if self.overfit:
+                self.overfit.loss(losses)
+        self.pending.clear()
+
+    # ---- what happens now and then
+
+    def _events(self, bar) -> None:
+        settings = self.settings
+        if self.overfit and overfit.is_milestone(self.step):
+            self._flush()
+            self._record_strip()
+        if self.step % settings.log_every == 0:
+            self._flush()
+            self._log()
+            bar.set_postfix(loss=f"{self.last_losses.sum():.4g}")
+        if self.step % settings.validate_every == 0:
+            self._validate()
+        if self.step % settings.checkpoint_every == 0:
+            self._flush()
+            self._save()
+
+    def _log(self) -> None:
+        now = time.time()
+        examples = (self.step - self.logged_step) * self.data.batch_size / max(now - self.logged_at, 1e-9)
+        self.logged_at, self.logged_step = now, self.step
+        epoch = self.step * self.data.batch_size / self.data.mixture.length
+        losses = self.last_losses
+        # The prior replica's line, so that people's scripts still read it.
+        LOGGER.info("epoch=%.2f step=%d, %.4f examples/sec lr=%f, loss=%g, loss_ll_heat=%g",
+                    epoch, self.step, examples, self.rate, losses.sum(), losses[-1])
+        self.report.scalars(self.step, "train", {
+            "loss": losses.sum(), **{f"loss_stage{stage}": value for stage, value in enumerate(losses, start=1)},
+            "learning_rate": self.rate, "examples_per_second": examples, "epoch": epoch})
+        self._list_bad()
+
+    def _list_bad(self) -> None:
+        for loader in (self.data.training, self.data.validation):
+            for path in sorted(set(loader.bad) - self.listed_bad) if loader else ():
+                LOGGER.warning("skipped (%d so far): %s", len(self.listed_bad) + 1, loader.bad[path])
+                self.listed_bad.add(path)
+
+    def _show_pictures(self) -> None:
+        with self.engine.averaged():
+            for kind, batch in self.pictures.items():
+                self.report.pictures(self.step, kind, self.engine, batch)
+        if self.overfit:
+            self._record_strip()
+
+    def _record_strip(self) -> None:
+        self.overfit.strip(self.step, reports.panels(self.engine, self.pictures["train"])[0])
+
+    def _validate(self) -> None:
+        self._flush()
+        self._show_pictures()
+        loader = self.data.validation
+        if loader is None:
+            return
+        rows = np.arange(self.engine.worker, loader.labels.num_hands, self.engine.num_workers)
+        batch_size = max(min(self.engine.optimisation.microbatch or 32, self.data.batch_size), 1)
+        with _bad_images(loader):
+            result = validate(self.engine, evaluation_batches(loader, self.engine.spec.target,
+                                                              batch_size=batch_size, rows=rows))
+        self._note(result)
+
+    def _note(self, result: Validation) -> None:
+        LOGGER.info("validation(%d) %s loss=%g, loss_ll_heat=%g, error=%.2f%% of width (%.2f px, %d joints), "
+                    "PCK@0.2=%.3f", result.num_pictures, self.report.run_dir.name, result.loss, result.per_stage[-1],
+                    result.error_percent, result.error_px, result.num_joints, result.pck)
+        self.report.scalars(self.step, "validation", {
+            "loss": result.loss, "loss_last_stage": result.per_stage[-1], "error_percent": result.error_percent,
+            "error_px": result.error_px, "pck@0.2": result.pck, "joints": result.num_joints})
+        patience = self.settings.patience if self.settings.schedule.kind == "plateau" else 0
+        self.progress = self.progress.after(result.error_percent, self.step, patience)
+        if self.progress.best_step == self.step and self.progress.stale == 0 and self.progress.best is not None:
+            self._save(checkpoints.best_path(self.settings.run_dir))
+
+    def _is_over(self) -> bool:
+        return bool(self.settings.early_stop) and self.progress.stale >= self.settings.early_stop
+
+    def _save(self, path=None) -> None:
+        if self.engine.is_chief:
+            state = {"progress": self.progress._asdict()}
+            checkpoints.save(path or checkpoints.step_path(self.settings.run_dir, self.step),
+                             self.engine.checkpoint(self.step, state))
+            checkpoints.prune(self.settings.run_dir, self.settings.keep)
+
+    def _finish(self, began: float) -> None:
+        self._flush()
+        if self._is_over():
+            LOGGER.info("early stop: no improvement in %d validations since step %d.", self.progress.stale,
+                        self.progress.best_step)
+        elif self.step % self.settings.validate_every:
+            self._validate()
+        self._save()
+        self._list_bad()
+        if self.listed_bad:
+            LOGGER.warning("%d bad pictures were skipped; they are listed above.", len(self.listed_bad))
+        if self.overfit:
+            for path in self.overfit.finish():
+                LOGGER.info("wrote %s", path)
+        self.report.close()
+        LOGGER.info("optimization finished. %.1f", time.time() - began)
+
+
+def check(data: Data, settings: Settings, optimisation: Optimisation, strategy) -> None:
+    """Refuse settings that contradict each other, before any time is spent on them.
+
+    Raises:
+        ValueError: what does not go together, and what would.
+    """
+    replicas = strategy.num_replicas_in_sync
+    share = data.batch_size // replicas
+    if share * replicas != data.batch_size:
+        raise ValueError(f"--batchsize={data.batch_size} cannot be divided among {replicas} devices; the nearest "
+                         f"that can is {max(round(data.batch_size / replicas), 1) * replicas}.")
+    if optimisation.microbatch and share % optimisation.microbatch:
+        raise ValueError(f"--microbatch={optimisation.microbatch} does not divide the {share} pictures that each of "
+                         f"{replicas} device(s) gets of --batchsize={data.batch_size}.")
+    if data.validation is None and (settings.early_stop or settings.schedule.kind == "plateau"):
+        raise ValueError("--early_stop and --schedule=plateau go by the validation error, but there are no validation "
+                         "pictures; give --validation_data or a larger --validation_fraction.")
+
+
+class _Stop:
+    """SIGTERM and Ctrl-C set `number` while the loop runs; a second Ctrl-C interrupts at once."""
+
+    def __init__(self):
+        self.number = 0
+        self._before = {}
+
+    def __enter__(self):
+        if threading.current_thread() is threading.main_thread():  # elsewhere Python refuses handlers
+            for number in (signal.SIGTERM, signal.SIGINT):
+                self._before[number] = signal.signal(number, self._handle)
+        return self
+
+    def _handle(self, number, frame):
+        if self.number and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        self.number = number
+
+    def __exit__(self, *exception):
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+
+@contextlib.contextmanager
+def _bad_images(loader: Loader):
+    """Inside tf.data a Python error becomes TensorFlow's; this brings back the one that names the file."""
+    try:
+        yield
+    except tf.errors.OpError:
+        if loader.failure is None:
+            raise
+        raise loader.failure from None

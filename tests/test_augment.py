@@ -1,0 +1,58 @@
+import cv2
+import numpy as np
+import pytest
+
+from cpm_hand import geometry
+from cpm_hand.augment import AUGMENTATIONS, occlude, random_matrix, random_pixels
+
+DEFAULT = AUGMENTATIONS["default"]
+
+
+def picture(seed=0, size=64):
+    noise = np.random.default_rng(seed).integers(0, 256, (size // 8, size // 8, 3)).astype(np.uint8)
+    return cv2.resize(noise, (size, size))
+
+
+def test_none_leaves_geometry_and_pixels_alone():
+    rng = np.random.default_rng(0)
+    np.testing.assert_allclose(random_matrix(rng, 64, AUGMENTATIONS["none"]), [[1, 0, 0], [0, 1, 0]], atol=1e-12)
+    np.testing.assert_array_equal(random_pixels(rng, picture(), AUGMENTATIONS["none"]), picture())
+
+
+@pytest.mark.parametrize("name", ["default", "strong"])
+def test_the_random_matrix_stays_within_its_limits(name):
+    limits, rng = AUGMENTATIONS[name], np.random.default_rng(0)
+    matrices = np.array([random_matrix(rng, 100, limits) for _ in range(500)])
+    scale = np.sqrt(np.linalg.det(matrices[:, :, :2]))
+    turn = np.degrees(np.arctan2(matrices[:, 1, 0], matrices[:, 0, 0]))
+    centre = geometry.apply(matrices, np.full((500, 1, 2), 49.5))[:, 0] - 49.5
+    assert limits.scale[0] <= scale.min() and scale.max() <= limits.scale[1]
+    assert np.abs(turn).max() <= limits.rotation and np.abs(turn).max() > 0.9 * limits.rotation
+    assert np.abs(centre).max() <= 100 * limits.shift + 1e-9 and np.abs(centre).max() > 90 * limits.shift
+
+
+def test_the_same_generator_gives_the_same_picture_and_another_one_another():
+    first, again, other = (random_pixels(np.random.default_rng(seed), picture(), AUGMENTATIONS["strong"])
+                           for seed in (1, 1, 2))
+    np.testing.assert_array_equal(first, again)
+    assert (first != other).any()
+
+
+def test_an_occluder_covers_part_of_the_picture_and_never_all_of_it():
+    shares = [(occlude(np.random.default_rng(seed), picture(seed)) != picture(seed)).any(-1).mean()
+              for seed in range(200)]
+    assert 0 < np.mean(np.array(shares) > 0) and max(shares) < 0.35**2
+    assert np.median(shares) > 0.005
+
+
+def test_colour_changes_follow_the_plain_formula():
+    limits = AUGMENTATIONS["none"]._replace(contrast=0.5, brightness=20, saturation=0.5, tint=0.1)
+    changed = random_pixels(np.random.default_rng(3), picture(), limits)
+    rng = np.random.default_rng(3)
+    rng.random(), rng.random()                       # occluder and blur draw first
+    saturation, tint = 1 + 0.5 * rng.uniform(-1, 1), 1 + 0.1 * rng.uniform(-1, 1, 3)
+    contrast, brightness = 1 + 0.5 * rng.uniform(-1, 1), 20 * rng.uniform(-1, 1)
+    pixels = picture().astype(float)
+    grey = (pixels @ [0.299, 0.587, 0.114])[..., None]
+    expected = ((grey + saturation * (pixels - grey)) * tint * contrast - 128 * contrast + 128 + brightness)
+    np.testing.assert_allclose(changed, np.clip(expected, 0, 255), atol=0.75)  # OpenCV: fixed point
