@@ -1,14 +1,18 @@
 """Checkpoints: one NumPy archive per file, whole or not at all, and recognised when damaged.
 
-A checkpoint holds arrays by name (`weights/conv1_1/kernel`, `ema/…`, `optimizer/…`) and one JSON text with the net's
-spec, the step and the counters of the run. It is written beside its final name, flushed to disk and renamed, so a
-kill at any moment leaves the last good one; the zip's checksums tell a damaged file. Nothing in it is ever executed.
+A checkpoint holds arrays by name (`weights/conv1_1/kernel`, `ema/…`, `optimizer/…`) and one JSON text with
+the net's spec, the step, the counters of the run and the arrays' names. It is written beside its final name,
+flushed to disk and renamed, so a kill at any moment leaves the last good one; the zip's checksums and the names
+tell a damaged file. Nothing in it is ever executed.
 """
 
 import json
+import lzma
 import os
 import pathlib
+import tokenize
 import zipfile
+import zlib
 from typing import NamedTuple
 
 import numpy as np
@@ -51,8 +55,8 @@ def save(path, checkpoint: Checkpoint) -> None:
     """Write a checkpoint, whole or not at all.
 
     Raises:
-        OSError: the disk is full or the folder cannot be written; what stood at path is left as it was. The text
-            names the file and the bytes needed.
+        OSError: the disk is full or the folder cannot be written; what stood at path is left as it was. The
+            text names the file and the bytes needed.
     """
     path = pathlib.Path(path)
     arrays = {f"{part}/{name}": array for part in ("weights", "ema", "optimizer")
@@ -90,7 +94,8 @@ def load(path) -> Checkpoint:
     try:
         with zipfile.ZipFile(path) as archive:
             if _STATE not in archive.namelist():
-                raise BadCheckpoint(f"{path}: a zip archive, but no checkpoint of cpm_hand (no '{_STATE}' in it).")
+                raise BadCheckpoint(f"{path}: a zip archive, but no checkpoint of cpm_hand "
+                                    f"(no '{_STATE}' in it).")
             head = json.loads(archive.read(_STATE))
             parts = {"weights": {}, "ema": {}, "optimizer": {}}
             for name in head["arrays"]:
@@ -104,11 +109,12 @@ def load(path) -> Checkpoint:
         raise
     except FileNotFoundError:
         raise BadCheckpoint(f"{path}: no such checkpoint.") from None
-    except (zipfile.BadZipFile, zipfile.LargeZipFile, EOFError, ValueError, KeyError, TypeError, OSError,
-            NotImplementedError, RuntimeError, MemoryError, AttributeError) as error:
+    except (zipfile.BadZipFile, zipfile.LargeZipFile, zlib.error, lzma.LZMAError, EOFError, ValueError,
+            KeyError, TypeError, OSError, NotImplementedError, RuntimeError, MemoryError, AttributeError, SyntaxError,
+            tokenize.TokenError) as error:  # the last two: NumPy's headers are Python text
         size = path.stat().st_size if path.is_file() else 0
-        raise BadCheckpoint(f"{path}: not a whole checkpoint ({size} bytes; {error}); it was cut short, damaged "
-                            f"or is another kind of file.") from error
+        raise BadCheckpoint(f"{path}: not a whole checkpoint ({size} bytes; {error}); it was cut short, "
+                            f"damaged or is another kind of file.") from error
 
 
 def folder(run_dir) -> pathlib.Path:

@@ -71,15 +71,15 @@ class Engine:
 
         Args:
             batch: `pipeline.Batch`, one for each replica.
-            stop: int32 scalar, 1 where this worker has been told to stop.
+            stop: float32 scalar, 1 where this worker has been told to stop.
 
         Returns:
-            (per-stage losses [S] of the global batch, number of replicas told to stop).
+            (per-stage losses [S] of the global batch, number of replicas told to stop), both float32.
         """
-        losses, stops = self.strategy.run(self._replica_step, (batch.images, batch.targets, batch.supervised, stop))
+        sums = self.strategy.run(self._replica_step, (batch.images, batch.targets, batch.supervised, stop))
         self._average()
-        total = self.strategy.reduce(tf.distribute.ReduceOp.SUM, losses, axis=None)
-        return total, self.strategy.reduce(tf.distribute.ReduceOp.SUM, stops, axis=None)
+        sums = self.strategy.reduce(tf.distribute.ReduceOp.SUM, sums, axis=None)
+        return sums[:-1], sums[-1]
 
     def _replica_step(self, images, targets, supervised, stop):
         losses, gradients = self._gradients(images, targets, supervised)
@@ -92,7 +92,7 @@ class Engine:
                 gradients = self._clip(gradients)
             gradients = [gradient / self.strategy.num_replicas_in_sync for gradient in gradients]
         self.optimizer.apply(gradients, self.model.trainable_variables)
-        return losses, stop
+        return tf.concat([losses, [stop]], axis=0)  # one sum over the replicas instead of two
 
     def _clip(self, gradients):
         limit = tf.constant(self.optimisation.clip_norm)
@@ -169,15 +169,15 @@ class Engine:
         """The sum over all workers of a vector, float64; each worker must call it."""
         if self.num_workers == 1:
             return values
-        local = self.strategy.num_replicas_in_sync // self.num_workers
+        replicas = self.strategy.num_replicas_in_sync // self.num_workers
 
         @tf.function
         def add(vector):
-            def replica(part):
-                return tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, part)
-            return self.strategy.experimental_local_results(self.strategy.run(replica, (vector,)))[0]
+            # Each of a worker's replicas holds the same numbers, so each gives its share of them.
+            shares = self.strategy.run(lambda part: part / replicas, (vector,))
+            return self.strategy.reduce(tf.distribute.ReduceOp.SUM, shares, axis=None)
 
-        return add(tf.constant(values / local)).numpy()
+        return add(tf.constant(values)).numpy()
 
     # ---- what it keeps
 

@@ -56,7 +56,6 @@ class Recorder:
 
     def finish(self) -> list[pathlib.Path]:
         """Write overfit.png (loss curve over the strips) and overfit.gif; gives their paths."""
-        self._file.close()
         paths = sorted(self.folder.glob("step-*.png"))
         strips = [(int(path.stem.removeprefix("step-")), images.read(path)) for path in paths]
         if not strips:
@@ -67,6 +66,10 @@ class Recorder:
         frames[0].save(gif, save_all=True, append_images=frames[1:], loop=0,
                        duration=[700] * (len(frames) - 1) + [2500])  # ms
         return [figure, gif]
+
+    def close(self) -> None:
+        """Close the file of losses."""
+        self._file.close()
 
     def _draw(self, path: pathlib.Path, strips: list[tuple[int, np.ndarray]]) -> None:
         height, width = strips[0][1].shape[:2]

@@ -57,13 +57,14 @@ def compare(model: keras.Model, artefact: pathlib.Path) -> Parity:
     images = pictures(model.inputs[0].shape[1])
     expected = {name: keras.ops.convert_to_numpy(value) for name, value in model(images).items()}
     got = _run_elsewhere(artefact, images)
-    maps = max(float(np.abs(expected[name] - got[name]).max()) for name in ("belief_maps", "stages"))
+    # NumPy's max keeps a NaN, Python's may drop it.
+    maps = float(np.max([np.abs(expected[name] - got[name]).max() for name in ("belief_maps", "stages")]))
     num_joints = expected["keypoints"].shape[1]
     cells = expected["stages"][:, -1, ..., :num_joints].reshape(len(images), -1, num_joints)
     second, first = np.sort(cells, axis=1)[:, -2:].swapaxes(0, 1)                    # [B, J] each
     clear = (expected["keypoints"][..., 2] > CLEAR_SCORE) & (first - second > MAP_TOLERANCE)
     moved = np.abs(expected["keypoints"] - got["keypoints"])[clear][:, :2]
-    result = Parity(maps, float(moved.max(initial=0.0)), int(clear.sum()))
+    result = Parity(maps, float(np.max(moved, initial=0.0)), int(clear.sum()))
     if not (result.maps <= MAP_TOLERANCE and result.keypoints_px <= KEYPOINT_TOLERANCE_PX):  # NaN fails too
         raise ValueError(f"{artefact.name}: differs from the model: {result.maps:.2g} in belief maps "
                          f"(allowed {MAP_TOLERANCE}), {result.keypoints_px:.2g} px in keypoints (allowed "

@@ -10,8 +10,13 @@ import io
 import pathlib
 import pickle
 import pickletools
+import tokenize
 
 import numpy as np
+
+# What numpy.lib.format raises on a damaged header: it is Python text, and is tokenised and parsed.
+HEADER_ERRORS = (ValueError, KeyError, TypeError, AttributeError, OSError, EOFError, SyntaxError,
+                 tokenize.TokenError, RecursionError, MemoryError)
 
 
 class BadPickle(ValueError):
@@ -46,7 +51,7 @@ def read_npy_object(path) -> dict:
         raise BadPickle(f"{path}: no such file.") from None
     except BadPickle as error:
         raise error if str(path) in str(error) else BadPickle(f"{path}: refused: {error}.") from None
-    except (ValueError, KeyError, TypeError, AttributeError, OSError, EOFError) as error:
+    except HEADER_ERRORS as error:
         raise BadPickle(f"{path}: not a whole .npy file ({error}); copy or download it again.") from error
     if not isinstance(value, dict):
         raise BadPickle(f"{path}: expected a dictionary of layers, got {type(value).__name__}.")
@@ -124,21 +129,24 @@ class _Array:
         self.state = state[-4:]  # a version number may stand before shape, dtype, Fortran order, data
 
     def numeric(self) -> np.ndarray:
+        if self.state is None:
+            raise BadPickle("an array has no content")
         shape, dtype, fortran, data = self.state
         flat = np.frombuffer(data, dtype.numeric())
         return flat.reshape(shape, order="F" if fortran else "C")
 
 
-def _encode(text: str, encoding: str = "latin1") -> bytes:
+def _encode(value, encoding="latin1") -> bytes:
     """How protocol 2 spells bytes."""
     if encoding not in ("latin1", b"latin1"):
         raise pickle.UnpicklingError(f"it encodes text as {encoding!r}")
-    return codecs.latin_1_encode(text(text))[0]
+    return codecs.latin_1_encode(text(value))[0]
 
 
 _STAND_INS = {
     ("collections", "OrderedDict"): _StandIn(collections.OrderedDict),
     ("_codecs", "encode"): _StandIn(_encode),
+    ("__builtin__", "bytes"): _StandIn(lambda: b""),  # how protocol 2 spells no bytes at all
     ("numpy", "dtype"): _StandIn(_Dtype),
     ("numpy", "ndarray"): _StandIn(lambda *_: None),  # named as an argument only
     **{(f"numpy.{core}.multiarray", "_reconstruct"): _StandIn(lambda *_: _Array())

@@ -129,10 +129,15 @@ class Run:
             images.BadImage: a sample cannot be read, and skip_bad is off.
             OSError: a checkpoint cannot be written.
         """
+        with contextlib.closing(self.report), contextlib.closing(self.overfit or contextlib.ExitStack()):
+            return self._train()
+
+    def _train(self) -> Outcome:
         total = self.settings.schedule.total_steps
         began, self.logged_at, self.logged_step = time.time(), time.time(), self.step
         if self.step == 0:
             self._show_pictures()
+            self._record_strip()
         with _Stop() as stop, logging_redirect_tqdm([LOGGER]), self._bar(total) as bar, self._batches() as batches:
             LOGGER.info("Training Started at step %d of %d.", self.step, total)
             while self.step < total and not self._is_over():
@@ -142,7 +147,6 @@ class Run:
                     self._flush()
                     self._save()
                     LOGGER.warning("stopped by a signal at step %d; the same command goes on from here.", self.step)
-                    self.report.close()
                     return Outcome(self.step, stop.number or signal.SIGTERM, self.progress)
                 self._events(bar)
         self._finish(began)
@@ -182,13 +186,13 @@ class Run:
             self.engine.set_learning_rate(rate)
             self.rate = rate
         try:
-            losses, stops = self.engine.train(batch, tf.constant(int(stop.number > 0)))
+            losses, stops = self.engine.train(batch, tf.constant(float(stop.number > 0)))
             self.step += 1
             self.pending.append(losses)
             if len(self.pending) >= PENDING_STEPS:
                 self._flush()
             # Several workers must leave at the same step, so each reads what all were told.
-            return stop.number > 0 if self.engine.num_workers == 1 else int(stops) > 0
+            return stop.number > 0 if self.engine.num_workers == 1 else float(stops) > 0
         except tf.errors.ResourceExhaustedError as error:
             raise OutOfMemory(
                 f"out of memory at step {self.step + 1} with {self.data.batch_size} pictures of "
@@ -252,11 +256,10 @@ class Run:
         with self.engine.averaged():
             for kind, batch in self.pictures.items():
                 self.report.pictures(self.step, kind, self.engine, batch)
-        if self.overfit:
-            self._record_strip()
 
     def _record_strip(self) -> None:
-        self.overfit.strip(self.step, reports.panels(self.engine, self.pictures["train"])[0])
+        if self.overfit:
+            self.overfit.strip(self.step, reports.panels(self.engine, self.pictures["train"])[0])
 
     def _validate(self) -> None:
         self._flush()
@@ -307,7 +310,6 @@ class Run:
         if self.overfit:
             for path in self.overfit.finish():
                 LOGGER.info("wrote %s", path)
-        self.report.close()
         LOGGER.info("optimization finished. %.1f", time.time() - began)
 
 

@@ -233,7 +233,11 @@ def _read_npy_dictionary(path: pathlib.Path) -> dict[str, np.ndarray]:
     """{layer: {'weights': kernel, 'biases': bias}} or {'layer/weights': array}, names as bytes or text."""
     renamed = {"weights": "kernel", "W": "kernel", "biases": "bias", "b": "bias"}
     arrays = {}
-    for key, value in pickles.read_npy_object(path).items():
+    try:
+        content = pickles.read_npy_object(path)
+    except pickles.BadPickle as error:
+        raise BadWeights(str(error)) from error
+    for key, value in content.items():
         for inner, array in value.items() if isinstance(value, dict) else [("", value)]:
             name = f"{pickles.text(key)}/{pickles.text(inner)}".strip("/").removesuffix(":0")
             layer, _, variable = name.rpartition("/")

@@ -28,7 +28,7 @@ def engine(seed=0, spec=SPEC, rate=1e-3, strategy=None, **optimisation):
 
 
 def train(made, steps=3):
-    return np.array([made.train(batch(seed=step), tf.constant(0))[0].numpy() for step in range(steps)])
+    return np.array([made.train(batch(seed=step), tf.constant(0.0))[0].numpy() for step in range(steps)])
 
 
 def weights(made):
@@ -37,7 +37,7 @@ def weights(made):
 
 def test_a_step_lowers_the_loss_of_the_picture_it_saw():
     made = engine()
-    losses = np.array([made.train(batch(), tf.constant(0))[0].numpy().sum() for _ in range(30)])
+    losses = np.array([made.train(batch(), tf.constant(0.0))[0].numpy().sum() for _ in range(30)])
     assert losses[-1] < 0.8 * losses[0]
 
 
@@ -54,7 +54,7 @@ def test_it_is_the_step_of_a_bare_gradient_tape():
             mask = np.concatenate([visible, visible.all(1, keepdims=True)], 1)[:, None, None, None]
             loss = 0.5 * tf.reduce_sum(tf.square(outputs - data.targets[:, None]) * mask.astype(np.float32)) / 4
         adam.apply(tape.gradient(loss, model.trainable_variables), model.trainable_variables)
-        assert made.train(data, tf.constant(0))[0].numpy().sum() == pytest.approx(float(loss), rel=1e-5)
+        assert made.train(data, tf.constant(0.0))[0].numpy().sum() == pytest.approx(float(loss), rel=1e-5)
     ours, theirs = weights(made), np.concatenate([v.numpy().ravel() for v in model.trainable_variables])
     np.testing.assert_allclose(ours, theirs, atol=2e-5)
 
@@ -91,7 +91,7 @@ def test_averages_follow_the_stated_rule():
     made = engine(ema_decay=0.7)
     expected = weights(made)
     for step in range(1, 5):
-        made.train(batch(seed=step), tf.constant(0))
+        made.train(batch(seed=step), tf.constant(0.0))
         decay = min(0.7, (1 + step) / (10 + step))
         expected = decay * expected + (1 - decay) * weights(made)
     got = np.concatenate([average.numpy().ravel() for average in made.averages])
@@ -121,7 +121,7 @@ def test_float16_skips_a_step_whose_gradient_overflows_and_lowers_its_scale():
     made = engine(precision="float16")
     made.optimizer.dynamic_scale.assign(2.0**60)
     before, scale = weights(made), float(made.optimizer.dynamic_scale.numpy())
-    made.train(batch(), tf.constant(0))
+    made.train(batch(), tf.constant(0.0))
     np.testing.assert_array_equal(weights(made), before)
     assert float(made.optimizer.dynamic_scale.numpy()) == scale / 2
 

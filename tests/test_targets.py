@@ -116,7 +116,7 @@ def test_presence_is_the_mean_score():
     np.testing.assert_allclose(CODEC.presence(keypoints), [0.75, 0])
 
 
-# TensorFlow looks its weights up in a table of 1024 offsets, which is exact at factors that are powers of two.
+# TensorFlow looks its weights up in a table of 1024 offsets, exact at factors that are powers of two.
 @pytest.mark.parametrize("cells, size", [(6, 48), (46, 368), (8, 8), (12, 48), (5, 80)])
 def test_upsample_is_tensorflows_bicubic(cells, size):
     maps = np.random.default_rng(3).normal(size=(2, cells, cells, 3)).astype(np.float32)

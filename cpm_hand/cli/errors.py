@@ -43,6 +43,7 @@ def quiet_tensorflow() -> None:
             import tensorflow as tf
 
             tf.config.list_physical_devices()  # looks for GPUs, and would complain that there are none
+            tf.get_logger().setLevel("WARNING")  # the strategies tell of every collective they build
         except BaseException:
             notes.seek(0)
             os.write(stderr, notes.read())

@@ -1,4 +1,4 @@
-"""CMU's hand data: hand_labels_synth, hand_labels and hand143_panopticdb, and folders in the same layout.
+"""CMU's hand data: hand_labels_synth, hand_labels, hand143_panopticdb, and folders in the same layout.
 
 The first two hold NAME.jpg + NAME.json, 'hand_pts' being 21 rows of x, y, visible in the picture's pixels, in
 the order of `hand.HAND`. The third is one JSON for all pictures. Beyond CMU's own entries, "has_hand": false
@@ -34,8 +34,7 @@ PANOPTIC_BLOCK = 100  # consecutive pictures that are taken for one sequence
 _CROPPED = ("synth2", "synth3", RENDERED)  # their pictures already are crops of one hand
 _PICTURES = (".jpg", ".jpeg", ".png")
 _PERSON = re.compile(r"^(.+)_\d+_[lr]$")  # <photograph>_<person>_<side> and <video>_<frame>_<side>
-_ALL_JOINTS = tuple(range(HAND.num_joints))
-_WITHOUT_TIPS = tuple(joint for joint in _ALL_JOINTS if joint == 0 or joint % 4)  # the rows of synth1
+_WITHOUT_TIPS = tuple(joint for joint in range(HAND.num_joints) if joint == 0 or joint % 4)  # rows of synth1
 _FARTHEST = 1e6  # px; no picture is that large, and float32 still resolves it
 
 
@@ -99,8 +98,8 @@ def read_panoptic(root, skip_bad: bool = False) -> tuple[Labels, list[str]]:
             raise BadSample(f"{where}: 'img_paths' must name a picture in {base}, got {ascii(name):.80}.")
         digits = re.search(r"(\d{1,18})\.\w+$", name)
         block = f"block {int(digits[1]) // PANOPTIC_BLOCK}" if digits else name
-        return _row(f"{where} ({name})", item, os.path.join(base, name), "joint_self", "",
-                    f"cmu_panoptic:{block}")
+        group = f"cmu_panoptic:{block}"
+        return _row(f"{where} ({name})", item, os.path.join(base, name), "joint_self", "", group)
 
     return gather(row, enumerate(items), skip_bad)
 
@@ -126,7 +125,7 @@ def _find_in(base) -> Iterator[tuple[str, pathlib.Path, int | None]]:
     below = [folder for folder in sorted(base.iterdir()) if folder.is_dir()
              and folder.name not in TOPS.values() and not folder.name.startswith((".", "output_viz"))]
     known = {folder.name for folder in below}
-    for data in ("cmu_synth", "cmu_manual"):
+    for data in DEFAULTS:
         if known & COUNTS[data].keys():
             below += [base / name for name in COUNTS[data] if name not in known]
     for folder in (base, *below):
@@ -141,16 +140,14 @@ def _folder(root) -> pathlib.Path:
     if not root.is_dir():
         found = "a file, not a folder" if root.exists() else "no such folder"
         raise ValueError(f"{root}: {found}; expected the folder of a data set. CMU's hand data: {ORIGIN}")
-    return root
+    return root.resolve() if root.name in ("", "..") else root  # boxes and groups go by the folder's name
 
 
 def _no_hands(data: str, root, looked_for: str) -> str:
-    others = [f"--data={name}={folder}" for name, folder, _ in find(root) if folder.is_dir()]
-    if others:
-        more = "" if len(others) <= 4 else f" and {len(others) - 4} more"
-        advice = f"What is here is read by {', '.join(others[:4])}{more}."
-    else:
-        advice = f"CMU's hand data: {ORIGIN}"
+    others = [f"--data={name}={folder}" for name, folder, _ in find(root)
+              if folder.is_dir() and (name, folder) != (data, root)]
+    more = f" and {len(others) - 4} more" if len(others) > 4 else ""
+    advice = f"What is here is read by {', '.join(others[:4])}{more}." if others else f"CMU's data: {ORIGIN}"
     return f"{root}: no hands for --data={data} here; looked for {looked_for}. {advice}"
 
 
@@ -201,11 +198,9 @@ def _row(where: str, fields: dict, picture: str, points: str, folder: str, group
         keypoints, visible = np.zeros((HAND.num_joints, 2)), np.zeros(HAND.num_joints, bool)
     is_left, head_size = fields.get("is_left", -1), fields.get("head_size", 0)
     if "is_left" in fields and (type(is_left) not in (bool, int, float) or is_left not in (0, 1)):
-        raise BadSample(f"{where}: 'is_left' must be 0 or 1, or left out where it is not known, got "
-                        f"{reprlib.repr(is_left)}.")
+        raise BadSample(f"{where}: 'is_left' must be 0 or 1, or left out, got {reprlib.repr(is_left)}.")
     if type(head_size) not in (int, float) or not 0 <= head_size <= _FARTHEST:
-        raise BadSample(f"{where}: 'head_size' must be a length in pixels, or 0 where it is not known, got "
-                        f"{reprlib.repr(head_size)}.")
+        raise BadSample(f"{where}: 'head_size' must be a length in px, got {reprlib.repr(head_size)}.")
     try:
         width, height = images.read_size(picture)
     except images.BadImage as error:
@@ -235,7 +230,7 @@ def _keypoints(where: str, fields: dict, key: str, short: bool) -> tuple[np.ndar
     rows = fields[key]
     if not isinstance(rows, list) or not all(isinstance(row, list) for row in rows):
         raise BadSample(f"{where}: '{key}' is {reprlib.repr(rows)}; {expected}.")
-    joints = _WITHOUT_TIPS if short and len(rows) == len(_WITHOUT_TIPS) else _ALL_JOINTS
+    joints = _WITHOUT_TIPS if short and len(rows) == len(_WITHOUT_TIPS) else range(HAND.num_joints)
     if len(rows) != len(joints) or any(len(row) != 3 for row in rows):
         lengths = sorted({len(row) for row in rows})
         raise BadSample(f"{where}: '{key}' has {len(rows)} rows of {' or '.join(map(str, lengths))} numbers; "

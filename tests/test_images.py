@@ -1,0 +1,203 @@
+"""Picture files of every kind that people have, broken ones among them, and where `warp` puts a dot."""
+
+import os
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+
+from cpm_hand import geometry, images
+
+QUARTERS = np.zeros((32, 48, 3), np.uint8)  # red, green / blue, white
+QUARTERS[:16, :24], QUARTERS[:16, 24:] = (255, 0, 0), (0, 255, 0)
+QUARTERS[16:, :24], QUARTERS[16:, 24:] = (0, 0, 255), (255, 255, 255)
+
+
+def save(path, image=QUARTERS, mode=None, **options):
+    picture = Image.fromarray(image)
+    (picture.convert(mode) if mode else picture).save(path, **options)
+    return path
+
+
+def corners(image):
+    """Colours of the four quarters, away from where a JPEG blurs them: 4 x RGB."""
+    height, width = image.shape[:2]
+    return np.array([image[row, column] for row in (height // 4, 3 * height // 4)
+                     for column in (width // 4, 3 * width // 4)], int)
+
+
+def assert_quarters(image, tolerance=0):
+    assert image.dtype == np.uint8 and image.shape == (32, 48, 3)
+    np.testing.assert_allclose(corners(image), corners(QUARTERS), atol=tolerance)
+
+
+# Reading
+
+def test_a_png_is_read_as_it_stands_red_first(tmp_path):
+    np.testing.assert_array_equal(images.read(save(tmp_path / "a.png")), QUARTERS)
+
+
+@pytest.mark.parametrize("name, mode, tolerance", [
+    ("a.jpg", None, 6), ("a.png", "RGBA", 0), ("a.png", "P", 0), ("a.jpg", "CMYK", 6), ("a.bmp", None, 0)])
+def test_colour_pictures_of_all_kinds_come_as_rgb(tmp_path, name, mode, tolerance):
+    assert_quarters(images.read(save(tmp_path / name, mode=mode)), tolerance)
+
+
+def test_a_grey_picture_gets_three_equal_channels(tmp_path):
+    image = images.read(save(tmp_path / "a.png", np.arange(48, dtype=np.uint8).reshape(6, 8)))
+    np.testing.assert_array_equal(image, np.arange(48).reshape(6, 8, 1).repeat(3, 2))
+
+
+def test_sixteen_bits_become_the_upper_eight(tmp_path):
+    values = np.array([[0, 256, 32768, 65535]], np.uint16)
+    cv2.imwrite(str(tmp_path / "a.png"), values)
+    assert images.read(tmp_path / "a.png")[0, :, 0].tolist() == [0, 1, 128, 255]
+
+
+def with_orientation(path, orientation):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    return save(path, exif=exif, quality=95)
+
+
+def test_training_reads_the_stored_pixels_whatever_exif_says(tmp_path):
+    path = with_orientation(tmp_path / "a.jpg", 6)
+    assert_quarters(images.read(path), 6)
+    assert images.read_size(path) == (48, 32)
+
+
+def test_exif_orientation_is_honoured_when_asked(tmp_path):
+    clockwise = 6
+    image = images.read(with_orientation(tmp_path / "a.jpg", clockwise), honour_exif=True)
+    assert image.shape == (48, 32, 3)
+    np.testing.assert_allclose(corners(image), corners(np.rot90(QUARTERS, -1)), atol=6)
+
+
+def test_the_size_is_width_then_height(tmp_path):
+    assert images.read_size(save(tmp_path / "a.png")) == (48, 32)
+
+
+# Broken files
+
+@pytest.mark.parametrize("reader", [images.read, images.read_size])
+@pytest.mark.parametrize("content, said", [
+    (None, "no such image file"), (b"", "the file is empty; expected a JPEG or PNG"),
+    (b"<html>404</html>", r"not an image \(16 bytes\)"), (b"\x89PNG\r\n\x1a\n IEND", "."),
+])
+def test_what_is_no_picture_is_named(tmp_path, reader, content, said):
+    if content is not None:
+        (tmp_path / "a.jpg").write_bytes(content)
+    with pytest.raises(images.BadImage, match=f"a.jpg: {said}"):
+        reader(tmp_path / "a.jpg")
+
+
+@pytest.mark.parametrize("reader", [images.read, images.read_size])
+def test_a_folder_is_no_picture(tmp_path, reader):
+    with pytest.raises(images.BadImage, match="cannot be read"):
+        reader(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["a.jpg", "a.png"])
+@pytest.mark.parametrize("share", [0.3, 0.6, 0.9, 0.999])
+def test_a_picture_that_is_cut_short_is_refused(tmp_path, name, share):
+    noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
+    data = save(tmp_path / name, noise).read_bytes()
+    (tmp_path / name).write_bytes(data[:min(int(len(data) * share), len(data) - 9)])
+    with pytest.raises(images.BadImage, match=rf"{name}: the picture is cut short after \d+ bytes"):
+        images.read(tmp_path / name)
+
+
+def test_the_preview_inside_a_jpeg_does_not_hide_that_it_is_cut_short(tmp_path):
+    path = save(tmp_path / "a.jpg")
+    whole, small = path.read_bytes(), save(tmp_path / "b.jpg", QUARTERS[::2, ::2]).read_bytes()
+    segment = b"\xff\xe2" + (len(small) + 2).to_bytes(2, "big") + small  # application data, after the start
+    path.write_bytes(whole[:2] + segment + whole[2:])
+    assert_quarters(images.read(path), 6)
+    path.write_bytes((whole[:2] + segment + whole[2:])[:-20])
+    with pytest.raises(images.BadImage, match="cut short"):
+        images.read(path)
+
+
+def test_bytes_after_the_end_of_a_jpeg_do_no_harm(tmp_path):
+    path = save(tmp_path / "a.jpg")
+    path.write_bytes(path.read_bytes() + b"\0" * 100)
+    assert_quarters(images.read(path), 6)
+
+
+def test_an_absurdly_large_picture_is_refused_from_its_header(tmp_path, monkeypatch):
+    monkeypatch.setattr(images, "MAX_PIXELS", 1000)
+    with pytest.raises(images.BadImage, match="48 x 32 pixels are more than the 1000 allowed"):
+        images.read(save(tmp_path / "a.png"))
+
+
+# Writing
+
+def test_what_is_written_is_read_back(tmp_path):
+    images.write(tmp_path / "new" / "a.png", QUARTERS)
+    np.testing.assert_array_equal(images.read(tmp_path / "new" / "a.png"), QUARTERS)
+
+
+@pytest.mark.parametrize("name, image", [("a.xyz", QUARTERS), ("a", QUARTERS), ("a.png", QUARTERS[:0])])
+def test_what_cannot_be_encoded_is_refused(tmp_path, name, image):
+    with pytest.raises(ValueError, match=f"{name}: cannot encode a picture of shape"):
+        images.write(tmp_path / name, image)
+
+
+def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch):
+    images.write(tmp_path / "a.png", QUARTERS)
+
+    def disk_is_full(handle):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", disk_is_full)
+    with pytest.raises(OSError, match="No space left"):
+        images.write(tmp_path / "a.png", QUARTERS[::-1])
+    assert os.listdir(tmp_path) == ["a.png"]
+    np.testing.assert_array_equal(images.read(tmp_path / "a.png"), QUARTERS)
+
+
+def test_others_may_read_what_is_written(tmp_path):
+    images.write(tmp_path / "a.png", QUARTERS)
+    assert (tmp_path / "a.png").stat().st_mode & 0o777 == 0o644
+
+
+# Warping
+
+def dot_at(x, y, size):
+    """A soft dot on black; bilinear sampling and averaging keep its centre."""
+    rows, columns = np.indices((size, size))
+    value = 255 * np.exp(-((columns - x) ** 2 + (rows - y) ** 2) / (2 * 6.0**2))
+    return np.uint8(np.round(value))[..., None].repeat(3, 2)
+
+
+def centre_of(image):
+    grey = image[..., 0].astype(float)
+    grey[grey < 4] = 0
+    rows, columns = np.indices(grey.shape)
+    return np.array([(columns * grey).sum(), (rows * grey).sum()]) / grey.sum()
+
+
+@pytest.mark.parametrize("shrink", [0.5, 1.0, 1.9, 2.0, 3.0, 3.7, 5.0])
+def test_a_dot_lands_where_geometry_says_however_much_the_picture_shrinks(shrink):
+    matrix = geometry.crop_matrix((20, 30, 300, 300), round(300 / shrink))
+    moved = images.warp(dot_at(151, 170, 350), matrix, round(300 / shrink))
+    expected = geometry.apply(matrix, np.array([[151.0, 170.0]]))[0]
+    np.testing.assert_allclose(centre_of(moved), expected, atol=0.1)
+
+
+def test_a_picture_of_the_inputs_size_is_left_as_it_is():
+    image = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
+    np.testing.assert_array_equal(images.warp(image, geometry.crop_matrix((0, 0, 64, 64), 64), 64), image)
+
+
+def test_outside_the_picture_lies_the_border_colour():
+    crop = images.warp(QUARTERS, geometry.crop_matrix((-100, -100, 50, 50), 20), 20)
+    assert (crop == images.BORDER).all()
+
+
+def test_shrinking_averages_and_does_not_pick_single_pixels():
+    checks = np.indices((120, 120)).sum(0) % 2 * 255
+    image = np.uint8(checks)[..., None].repeat(3, 2)
+    small = images.warp(image, geometry.crop_matrix((0, 0, 120, 120), 30), 30)
+    np.testing.assert_allclose(small[2:-2, 2:-2], 127.5, atol=1)

@@ -1,0 +1,256 @@
+import errno
+import json
+import logging
+import os
+import pathlib
+import re
+import signal
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+from cpm_hand import augment, checkpoints, datasets, images, nets, training
+from cpm_hand.engine import Engine, Optimisation
+from cpm_hand.pipeline import Data, Loader, Mixture
+from cpm_hand.schedules import Schedule
+from cpm_hand.validation import Validation
+
+SPEC = nets.Spec("cpm", size=32, stages=2, width=1 / 64)
+DEFAULT = augment.AUGMENTATIONS["default"]
+
+
+@pytest.fixture(scope="module")
+def shared_engine():
+    """One engine for all tests: tracing its step takes longer than the steps themselves."""
+    keras.utils.set_random_seed(0)
+    engine = Engine(SPEC, Optimisation(ema_decay=0.9))
+    return engine, engine.checkpoint(0, {})
+
+
+@pytest.fixture
+def engine(shared_engine, monkeypatch):
+    made, fresh = shared_engine
+    made.restore(fresh, "fresh")
+    return made
+
+
+@pytest.fixture(scope="module")
+def labels(synth_root):
+    return datasets.read("cmu_synth", synth_root)[0]
+
+
+@pytest.fixture
+def lines():
+    """What the run logs."""
+    seen = []
+    handler = logging.Handler()
+    handler.emit = lambda record: seen.append(record.getMessage())
+    training.LOGGER.addHandler(handler)
+    training.LOGGER.setLevel(logging.INFO)
+    yield seen
+    training.LOGGER.removeHandler(handler)
+
+
+def data(labels, validation=True, **more):
+    training_loader = Loader(labels, 32, augmentation=DEFAULT, **more)
+    return Data(training_loader, Mixture([labels.num_hands]), Loader(labels, 32, **more) if validation else None, 4)
+
+
+def settings(run_dir, steps=6, schedule="constant", **more):
+    return training.Settings(**{"run_dir": str(run_dir), "schedule": Schedule(schedule, 1e-3, steps), "log_every": 2,
+                                "checkpoint_every": 2, "validate_every": 3, **more})
+
+
+def log(run_dir, kind="train"):
+    lines = [json.loads(line) for line in (run_dir / "log.jsonl").read_text().splitlines()]
+    return [line for line in lines if line["kind"] == kind]
+
+
+def saved_steps(run_dir):
+    return sorted(checkpoints.load(path).step for path in checkpoints.steps(run_dir))
+
+
+def arrays(checkpoint):
+    return {**checkpoint.weights, **{f"ema/{k}": v for k, v in checkpoint.ema.items()}, **checkpoint.optimizer}
+
+
+def test_each_interval_is_its_own(engine, labels, tmp_path, lines):
+    training.Run(engine, data(labels), settings(tmp_path, 12, log_every=4, checkpoint_every=6, validate_every=5,
+                                                keep=9)).train()
+    assert [line["step"] for line in log(tmp_path)] == [4, 8, 12]
+    assert saved_steps(tmp_path) == [6, 12]
+    assert [line["step"] for line in log(tmp_path, "validation")] == [5, 10, 12]     # and once at the end
+
+
+def test_the_log_line_is_the_prior_replicas(engine, labels, tmp_path, lines):
+    training.Run(engine, data(labels), settings(tmp_path, 2)).train()
+    pattern = (r"epoch=0\.20 step=2, \d+\.\d{4} examples/sec lr=0\.001000, loss=[\d.]+, loss_ll_heat=[\d.]+")
+    assert any(re.fullmatch(pattern, line) for line in lines)
+
+
+def test_the_loss_that_is_logged_is_the_sum_of_the_stages(engine, labels, tmp_path):
+    training.Run(engine, data(labels), settings(tmp_path, 2)).train()
+    line = log(tmp_path)[0]
+    assert line["loss"] == pytest.approx(line["loss_stage1"] + line["loss_stage2"])
+
+
+def test_a_run_that_goes_on_ends_like_one_that_never_stopped(shared_engine, engine, labels, tmp_path):
+    training.Run(engine, data(labels), settings(tmp_path / "whole", 8)).train()
+    engine.restore(shared_engine[1], "fresh")
+    training.Run(engine, data(labels), settings(tmp_path / "parts", 4)).train()
+    engine.restore(shared_engine[1], "fresh")           # as a new process would begin
+    training.Run(engine, data(labels), settings(tmp_path / "parts", 8)).train()
+    whole, parts = (arrays(checkpoints.find(checkpoints.step_path(tmp_path / name, 8))) for name in ("whole", "parts"))
+    assert whole.keys() == parts.keys()
+    for name, array in whole.items():
+        np.testing.assert_allclose(parts[name], array, rtol=1e-4, atol=1e-6, err_msg=name)
+    assert [line["step"] for line in log(tmp_path / "parts")] == [2, 4, 6, 8]
+
+
+def test_log_lines_behind_the_checkpoint_that_is_gone_back_to_are_dropped(engine, labels, tmp_path):
+    training.Run(engine, data(labels), settings(tmp_path, 6)).train()
+    checkpoints.step_path(tmp_path, 6).unlink()
+    training.Run(engine, data(labels), settings(tmp_path, 8)).train()
+    assert [line["step"] for line in log(tmp_path)] == [2, 4, 6, 8]
+
+
+def test_a_damaged_checkpoint_is_named_and_the_one_before_it_used(engine, labels, tmp_path, lines):
+    training.Run(engine, data(labels), settings(tmp_path, 4)).train()
+    newest = checkpoints.step_path(tmp_path, 4)
+    newest.write_bytes(newest.read_bytes()[:-500])
+    training.Run(engine, data(labels), settings(tmp_path, 6)).train()
+    assert any("step-00000004.npz: not a whole checkpoint" in line and "the one before it" in line for line in lines)
+    assert any("Done (step 2)" in line for line in lines)
+
+
+def test_only_the_newest_checkpoints_and_the_best_stay(engine, labels, tmp_path):
+    training.Run(engine, data(labels), settings(tmp_path, 10, keep=2)).train()
+    assert saved_steps(tmp_path) == [8, 10]
+    assert checkpoints.best_path(tmp_path).exists()
+
+
+def test_a_run_records_flags_versions_and_pictures(engine, labels, tmp_path):
+    training.Run(engine, data(labels), settings(tmp_path, 3, flags="--tag=x\n")).train()
+    assert (tmp_path / "flags.txt").read_text() == "--tag=x\n"
+    assert json.loads((tmp_path / "versions.json").read_text())["tensorflow"] == tf.__version__
+    seen = {}
+    for path in (tmp_path / "tensorboard").iterdir():
+        for event in tf.compat.v1.train.summary_iterator(str(path)):
+            for value in event.summary.value:
+                seen.setdefault(value.tag, []).append(event.step)
+    assert seen["train/stages"] == seen["validation/stages"] == [0, 3]
+    assert {"flags", "versions", "train/loss", "train/loss_stage1", "train/learning_rate",
+            "train/examples_per_second", "validation/loss", "validation/error_percent",
+            "validation/pck@0.2"} <= seen.keys()
+
+
+def test_a_loss_that_is_not_a_number_stops_the_run_and_names_step_and_stage(engine, labels, tmp_path, monkeypatch):
+    step = engine.train
+    counter = iter(range(99))
+
+    def broken(batch, stop):
+        losses, stops = step(batch, stop)
+        return (tf.constant([1.0, float("nan")]) if next(counter) == 4 else losses), stops
+    monkeypatch.setattr(engine, "train", broken)
+    with pytest.raises(training.Diverged, match="the loss of stage 2 became nan at step 5"):
+        training.Run(engine, data(labels), settings(tmp_path, 8)).train()
+    assert saved_steps(tmp_path) == [2, 4]
+
+
+def test_out_of_memory_names_the_flag_that_helps(engine, labels, tmp_path, monkeypatch):
+    def too_big(batch, stop):
+        raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor with shape[64,368,368,64]")
+    monkeypatch.setattr(engine, "train", too_big)
+    with pytest.raises(training.OutOfMemory, match=r"out of memory at step 1 with 4 pictures of 32 px .*--microbatch=N"):
+        training.Run(engine, data(labels), settings(tmp_path)).train()
+
+
+def test_a_full_disk_leaves_the_earlier_checkpoint_whole(engine, labels, tmp_path, monkeypatch):
+    training.Run(engine, data(labels), settings(tmp_path, 2)).train()
+    before = checkpoints.step_path(tmp_path, 2).read_bytes()
+
+    def full(handle):
+        raise OSError(errno.ENOSPC, "No space left on device")
+    run = training.Run(engine, data(labels), settings(tmp_path, 4))
+    monkeypatch.setattr(checkpoints.os, "fsync", full)
+    with pytest.raises(OSError, match="cannot write the checkpoint .*No space left.*free some space"):
+        run.train()
+    assert checkpoints.step_path(tmp_path, 2).read_bytes() == before
+    assert not list(tmp_path.rglob("*.tmp"))
+
+
+def test_a_picture_that_breaks_during_the_run_is_named(engine, labels, tmp_path):
+    paths = labels.paths.astype(object).copy()
+    paths[7] = tmp_path / "broken.jpg"
+    (tmp_path / "broken.jpg").write_bytes(pathlib.Path(labels.paths[7]).read_bytes()[:-200])
+    broken = labels._replace(paths=paths)
+    with pytest.raises(images.BadImage, match="broken.jpg: the picture is cut short"):
+        training.Run(engine, data(broken, validation=False), settings(tmp_path, 20)).train()
+
+
+def test_bad_pictures_can_be_skipped_by_choice_and_are_listed_and_counted(engine, labels, tmp_path, lines):
+    paths = labels.paths.astype(object).copy()
+    paths[7] = tmp_path / "gone.jpg"
+    training.Run(engine, data(labels._replace(paths=paths), skip_bad=True), settings(tmp_path, 12)).train()
+    assert sum("gone.jpg: no such image file" in line for line in lines) == 1
+    assert any(line.startswith("1 bad pictures were skipped") for line in lines)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_writes_a_checkpoint_and_leaves(engine, labels, tmp_path, monkeypatch, number):
+    step, counter = engine.train, iter(range(99))
+
+    def signalled(batch, stop):
+        if next(counter) == 4:
+            os.kill(os.getpid(), number)
+        return step(batch, stop)
+    monkeypatch.setattr(engine, "train", signalled)
+    outcome = training.Run(engine, data(labels), settings(tmp_path, 50, checkpoint_every=40)).train()
+    assert (outcome.step, outcome.signal) == (5, number)
+    assert saved_steps(tmp_path) == [5]
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+
+
+def never_better(*_):
+    return Validation(1.0, np.ones(2), 5.0, 5.0, 0.5, 4, 84)
+
+
+def test_early_stop_ends_after_so_many_validations_without_improvement(engine, labels, tmp_path, monkeypatch):
+    monkeypatch.setattr(training, "validate", never_better)
+    outcome = training.Run(engine, data(labels), settings(tmp_path, 50, early_stop=3)).train()
+    assert outcome.step == 12 and outcome.progress.stale == 3     # best at 3, then 6, 9 and 12
+
+
+def test_a_plateau_lowers_the_rate_and_a_resumed_run_remembers(engine, labels, tmp_path, monkeypatch):
+    monkeypatch.setattr(training, "validate", never_better)
+    for steps in (8, 14):
+        training.Run(engine, data(labels), settings(tmp_path, steps, "plateau", patience=1, log_every=1)).train()
+    rates = {line["step"]: line["learning_rate"] for line in log(tmp_path)}
+    assert [rates[step] for step in (3, 4, 6, 7)] == pytest.approx([1e-3, 1e-3, 1e-3, 5e-4])
+    # The first run's closing validation, at step 8, counts too: drops at 6, 8, 9 and 12.
+    assert [rates[step] for step in (9, 10, 13)] == pytest.approx([2.5e-4, 1.25e-4, 6.25e-5])
+
+
+def test_one_picture_also_leaves_a_loss_curve_and_a_film(engine, labels, tmp_path):
+    training.Run(engine, data(labels.take([3]), validation=False), settings(tmp_path, 10)).train()
+    figure = images.read(tmp_path / "overfit.png")
+    assert min(figure.shape[:2]) > 300
+    with Image.open(tmp_path / "overfit.gif") as film:
+        assert film.n_frames == 5                                  # steps 0, 1, 2, 5, 10
+    losses = [json.loads(line) for line in (tmp_path / "overfit/losses.jsonl").read_text().splitlines()]
+    assert np.shape(losses) == (10, 2)
+
+
+def refuse(labels, tmp_path, text, optimisation=Optimisation(), validation=True, batch_size=4, **more):
+    with pytest.raises(ValueError, match=text):
+        training.check(data(labels, validation)._replace(batch_size=batch_size), settings(tmp_path, **more),
+                       optimisation, tf.distribute.get_strategy())
+
+
+def test_settings_that_contradict_each_other_are_refused(labels, tmp_path):
+    refuse(labels, tmp_path, "--microbatch=3 does not divide the 4 pictures", Optimisation(microbatch=3))
+    refuse(labels, tmp_path, "go by the validation error, but there are no", validation=False, early_stop=2)
+    refuse(labels, tmp_path, "go by the validation error, but there are no", validation=False, schedule="plateau")
