@@ -2,8 +2,8 @@
 
 A checkpoint holds arrays by name (`weights/conv1_1/kernel`, `ema/…`, `optimizer/…`) and one JSON text with
 the net's spec, the step, the counters of the run and the arrays' names. It is written beside its final name,
-flushed to disk and renamed, so a kill at any moment leaves the last good one; the zip's checksums and the names
-tell a damaged file. Nothing in it is ever executed.
+flushed to disk and renamed, so a kill at any moment leaves the last good one; the zip's checksums and the
+names tell a damaged file. Nothing in it is ever executed.
 """
 
 import json
@@ -110,8 +110,8 @@ def load(path) -> Checkpoint:
     except FileNotFoundError:
         raise BadCheckpoint(f"{path}: no such checkpoint.") from None
     except (zipfile.BadZipFile, zipfile.LargeZipFile, zlib.error, lzma.LZMAError, EOFError, ValueError,
-            KeyError, TypeError, OSError, NotImplementedError, RuntimeError, MemoryError, AttributeError, SyntaxError,
-            tokenize.TokenError) as error:  # the last two: NumPy's headers are Python text
+            KeyError, TypeError, OSError, NotImplementedError, RuntimeError, MemoryError, AttributeError,
+            SyntaxError, tokenize.TokenError) as error:  # the last two: NumPy's headers are Python text
         size = path.stat().st_size if path.is_file() else 0
         raise BadCheckpoint(f"{path}: not a whole checkpoint ({size} bytes; {error}); it was cut short, "
                             f"damaged or is another kind of file.") from error

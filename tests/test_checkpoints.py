@@ -119,6 +119,19 @@ def test_a_pickle_inside_is_refused_and_never_run(saved, tmp_path):
     assert (tmp_path / "ran").exists()  # it would have
 
 
+@pytest.mark.parametrize("header", ["{'descr': '<f4', ", "}", "(" * 3000, "{'descr': '|O'}", "\xe4"])
+def test_a_member_with_a_crafted_header_is_refused(saved, header):
+    text = header.encode("latin-1")
+    with zipfile.ZipFile(saved) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    members["ema/conv1_1/bias.npy"] = b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text
+    with zipfile.ZipFile(saved, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in members.items():
+            archive.writestr(name, data)
+    with pytest.raises(BadCheckpoint, match="one.npz: not a whole checkpoint"):
+        checkpoints.load(saved)
+
+
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(BadCheckpoint, match="nowhere.npz: no such checkpoint"):
         checkpoints.load(tmp_path / "nowhere.npz")
