@@ -11,8 +11,8 @@ from absl import flags
 from absl.testing import flagsaver
 
 from cpm_hand import checkpoints, images, nets, runtimes
-from cpm_hand.cli import errors
-from cpm_hand.cli import test as command
+from cpm_hand.cli import command
+from cpm_hand.cli import test as cli
 
 SCRIPT = pathlib.Path(__file__).parents[1] / "test.py"
 SPEC = nets.Spec("cpm", size=64, stages=2, width=1 / 16)
@@ -39,7 +39,7 @@ def call(*arguments):
     """Run main as absl would, and give its status."""
     with flagsaver.flagsaver():
         rest = flags.FLAGS(["test.py", *map(str, arguments)])
-        return errors._guarded(command.main, rest)
+        return command._guarded(cli.main, rest)
 
 
 def status_and_error(capsys, *arguments):
@@ -111,12 +111,12 @@ def fails_with(error):
 
 
 def test_ctrl_c_is_status_130(capsys):
-    assert errors._guarded(fails_with(KeyboardInterrupt()), []) == 130
+    assert command._guarded(fails_with(KeyboardInterrupt()), []) == 130
     assert capsys.readouterr().err == "interrupted\n"
 
 
 def test_what_the_system_refuses_is_named_without_its_number(capsys):
-    assert errors._guarded(fails_with(PermissionError(13, "Permission denied", "out/a.png")), []) == 1
+    assert command._guarded(fails_with(PermissionError(13, "Permission denied", "out/a.png")), []) == 1
     assert capsys.readouterr().err == "error: out/a.png: Permission denied\n"
 
 
@@ -127,11 +127,11 @@ def test_what_the_system_refuses_is_named_without_its_number(capsys):
 ])
 def test_a_bug_keeps_its_traceback(bug):
     with pytest.raises((ValueError, KeyError)):
-        errors._guarded(bug, [])
+        command._guarded(bug, [])
 
 
 def test_what_the_package_refuses_by_name_is_one_line(capsys):
-    assert errors._guarded(lambda argv: runtimes.load("none.pb"), []) == 1
+    assert command._guarded(lambda argv: runtimes.load("none.pb"), []) == 1
     assert capsys.readouterr().err.startswith("error: none.pb: no such file")
 
 

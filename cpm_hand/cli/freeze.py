@@ -9,11 +9,10 @@ pictures.
 """
 
 import pathlib
-import sys
 
 from absl import app, flags, logging
 
-from cpm_hand.cli import errors
+from cpm_hand.cli import command
 
 FORMATS = ("saved_model", "frozen_graph")  # the rows of export.FORMATS, known without importing TensorFlow
 
@@ -27,7 +26,6 @@ def define(values: flags.FlagValues = flags.FLAGS) -> None:
                             flag_values=values)
     flags.DEFINE_string("output_dir", "models", "Folder of the artefacts, under their usual names.",
                         flag_values=values)
-    flags.DEFINE_alias("output-dir", "output_dir", flag_values=values)
     flags.DEFINE_string("output", None, "Path of the artefact, where there is one --format only.",
                         flag_values=values)
 
@@ -41,7 +39,7 @@ def main(argv: list[str]) -> int:
     if values.output and len(formats) != 1:
         raise app.UsageError("--output names one artefact: give one --format with it, or --output_dir.")
     logging.set_verbosity(logging.WARNING)  # TensorFlow's notes about what it saves
-    errors.quiet_tensorflow()
+    command.quiet_tensorflow()
     from cpm_hand import export
 
     destinations = {name: values.output or pathlib.Path(values.output_dir) / export.DEFAULT_NAMES[name]
@@ -67,6 +65,4 @@ def table(artefacts) -> str:
 def run() -> None:
     """Entry point of `freeze.py` and of `cpm-hand-freeze`."""
     define()
-    for flag in flags.FLAGS.get_flags_for_module(sys.modules[__name__]):
-        flags.FLAGS.register_key_flag_for_module(sys.argv[0], flag)  # so that --help lists them
-    errors.run_main(main)
+    command.run_main(main)

@@ -15,7 +15,7 @@ import sys
 from absl import flags
 
 from cpm_hand import draw, images
-from cpm_hand.cli import errors
+from cpm_hand.cli import command
 
 
 class _BoxParser(flags.ArgumentParser):
@@ -45,12 +45,9 @@ class _BoxSerializer(flags.ArgumentSerializer):
         return ",".join(f"{number:g}" for number in value)
 
 
-# Dashes are the older spelling; the aliases take both.
 _GRAPH_PATH = flags.DEFINE_string("graph_path", "./models/frozengraph.pb",
                                   "To run: a frozen graph, a SavedModel, a run's folder or a checkpoint.")
-flags.DEFINE_alias("graph-path", "graph_path")
 _IMAGE_PATH = flags.DEFINE_string("image_path", None, "The picture, of any size.")
-flags.DEFINE_alias("image-path", "image_path")
 _BOX = flags.DEFINE(_BoxParser(), "box", None, "Tight box around the hand, X,Y,W,H in px of the picture. "
                     "Without it the hand should fill the picture.", serializer=_BoxSerializer())
 _OUTPUT_DIR = flags.DEFINE_string("output_dir", "out", "Folder for the pictures; made where it is missing.",
@@ -66,7 +63,7 @@ def main(argv: list[str]) -> int:
         print(__doc__.strip())
         return 0
     picture = images.read(_IMAGE_PATH.value, honour_exif=True)
-    errors.quiet_tensorflow()
+    command.quiet_tensorflow()
     from cpm_hand import predict
 
     predictor = predict.Predictor(_GRAPH_PATH.value)
@@ -139,4 +136,4 @@ def _interactive() -> list[str]:
 
 def run() -> None:
     """Entry point of `test.py` and of `cpm-hand-test`."""
-    errors.run_main(main)
+    command.run_main(main)

@@ -10,7 +10,7 @@ import os
 
 from absl import app, flags
 
-from cpm_hand.cli.errors import quiet_tensorflow, run_main
+from cpm_hand.cli.command import quiet_tensorflow, run_main
 
 _DATAPATH = flags.DEFINE_string("datapath", None, "CMU's hand_labels_synth; short for --data=cmu_synth=DIR.")
 _DATA = flags.DEFINE_multi_string(
@@ -41,12 +41,13 @@ _INPUT_HEIGHT = flags.DEFINE_integer("input_height", None, "Must equal --input-w
                                      lower_bound=1)
 
 _BATCHSIZE = flags.DEFINE_integer("batchsize", 64, "Pictures per step, over all devices and machines.", lower_bound=1)
-_MICROBATCH = flags.DEFINE_integer("microbatch", 0, "Pictures a device holds in memory at a time; gradients add up to "
-                                   "those of the whole batch. 0 is all.", lower_bound=0)
+_MICROBATCH = flags.DEFINE_integer("microbatch", 0, "Pictures a device holds in memory at a time; gradients add up "
+                                   "to those of the whole batch. 0 is all.", lower_bound=0)
 _LR = flags.DEFINE_float("lr", 1e-4, "Step size of Adam.", lower_bound=0)
 _SCHEDULE = flags.DEFINE_enum("schedule", "constant", ["constant", "cosine", "steps", "plateau"],
                               "Course of the step size.")
-_WARMUP_STEPS = flags.DEFINE_integer("warmup_steps", 0, "Steps over which the step size rises from 0.", lower_bound=0)
+_WARMUP_STEPS = flags.DEFINE_integer("warmup_steps", 0, "Steps over which the step size rises from 0.",
+                                     lower_bound=0)
 _LR_BOUNDARIES = flags.DEFINE_multi_integer("lr_boundaries", [], "Step at which --schedule=steps multiplies by "
                                             "--lr_factor; repeat it.", lower_bound=1)
 _LR_FACTOR = flags.DEFINE_float("lr_factor", 0.5, "Factor of the schedules steps and plateau.",
@@ -74,10 +75,11 @@ _DETERMINISTIC = flags.DEFINE_bool("deterministic", False, "The same weights to 
                                    "machine and number of threads; slower on GPUs.")
 
 _BACKBONE_WEIGHTS = flags.DEFINE_string(
-    "backbone_weights", "none", "Start of the VGG-19 layers: none, imagenet (Keras' file, downloaded once), or the path "
-    "of that .h5 file or of an .npy dictionary.")
+    "backbone_weights", "none", "Start of the VGG-19 layers: none, imagenet (Keras' file, downloaded once), or the "
+    "path of that .h5 file or of an .npy dictionary.")
 _CHECKPOINT = flags.DEFINE_string(
-    "checkpoint", None, "Run folder to go on from in full, or a weights file (.weights.h5, .npz) to load by layer name.")
+    "checkpoint", None, "Run folder to go on from in full, or a weights file (.weights.h5, .npz) to load by layer "
+    "name.")
 _TAG = flags.DEFINE_string("tag", "test", "Name of the run; its folder is models/train/TAG.")
 _LOG_EVERY = flags.DEFINE_integer("log_every", 500, "Steps between log lines.", lower_bound=1)
 _CHECKPOINT_EVERY = flags.DEFINE_integer("checkpoint_every", 2000, "Steps between checkpoints.", lower_bound=1)
@@ -102,12 +104,12 @@ def _print_summary() -> None:
     from cpm_hand import nets
     spec = _spec()
     costs = nets.costs(spec.build())
-    print(f"net                 {spec.net}, {spec.stages} stages, width {spec.width:g}, input {spec.size} x {spec.size}\n"
-          f"parameters          {costs.parameters:,} ({4e-6 * costs.parameters:.1f} MB in float32)\n"
-          f"multiply-adds       {costs.macs / 1e9:.2f} GMAC per picture\n"
-          f"activations         {costs.activation_bytes / 1e6:.1f} MB per picture in float32, forward alone; a training "
-          f"step keeps them and about as much again\n"
-          f"training state      {16e-6 * costs.parameters:.1f} MB (weights, gradient, two moments of Adam)")
+    print(f"net              {spec.net}, {spec.stages} stages, width {spec.width:g}, input {spec.size} x {spec.size}")
+    print(f"parameters       {costs.parameters:,} ({4e-6 * costs.parameters:.1f} MB in float32)")
+    print(f"multiply-adds    {costs.macs / 1e9:.2f} GMAC per picture")
+    print(f"memory           {costs.activation_bytes / 1e6:.1f} MB of activations per picture in float32; a training step "
+          f"keeps them, and")
+    print(f"                 {16e-6 * costs.parameters:.1f} MB of weights, gradients and Adam's moments once")
 
 
 def _schedule(num_hands: int):

@@ -20,7 +20,7 @@ from absl import app, flags
 from tqdm import tqdm
 
 from cpm_hand import datasets, draw, geometry, images
-from cpm_hand.cli import errors
+from cpm_hand.cli import command
 from cpm_hand.labels import Labels, concatenate
 
 CELL_PX = 184
@@ -135,7 +135,7 @@ def run() -> None:
             raise app.UsageError("preview needs --output=FILE.png")
         return preview(argv[2], output.value, count=count.value, seed=seed.value, data=data.value)
 
-    errors.run_main(main)
+    command.run_main(main)
 
 
 if __name__ == "__main__":

@@ -24,6 +24,9 @@ def run_main(main: Callable) -> None:
     Args:
         main: called with the arguments that are no flags; returns None or an exit status.
     """
+    for flag in flags.FLAGS.get_flags_for_module(sys.modules[main.__module__]):
+        # absl's --help lists the flags of the script, which is a shim without any of its own.
+        flags.FLAGS.register_key_flag_for_module(sys.argv[0], flag)
     app.run(lambda argv: _guarded(main, argv), flags_parser=_parse_flags)
 
 
