@@ -106,7 +106,7 @@ class Engine:
     def _gradients(self, images, targets, supervised):
         """This replica's share of the global batch's losses [S] and gradients, a microbatch at a time."""
         size = images.shape[0]
-        part = self.optimisation.microbatch or size
+        part = min(self.optimisation.microbatch or size, size)
         count = size // part
         share = 1.0 / (self.strategy.num_replicas_in_sync * count)
 

@@ -324,7 +324,7 @@ def check(data: Data, settings: Settings, optimisation: Optimisation, strategy) 
     if share * replicas != data.batch_size:
         raise ValueError(f"--batchsize={data.batch_size} cannot be divided among {replicas} devices; the nearest "
                          f"that can is {max(round(data.batch_size / replicas), 1) * replicas}.")
-    if optimisation.microbatch and share % optimisation.microbatch:
+    if optimisation.microbatch and share % min(optimisation.microbatch, share):
         raise ValueError(f"--microbatch={optimisation.microbatch} does not divide the {share} pictures that each of "
                          f"{replicas} device(s) gets of --batchsize={data.batch_size}.")
     if data.validation is None and (settings.early_stop or settings.schedule.kind == "plateau"):

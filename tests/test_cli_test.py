@@ -38,7 +38,7 @@ def photo(tmp_path):
 def call(*arguments):
     """Run main as absl would, and give its status."""
     with flagsaver.flagsaver():
-        rest = flags.FLAGS(["test.py", *map(str, arguments)])
+        rest = command.parse_flags(["test.py", *map(str, arguments)])
         return command._guarded(cli.main, rest)
 
 

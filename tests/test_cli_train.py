@@ -35,7 +35,7 @@ def call(capfd, *arguments):
     with flagsaver.flagsaver():
         for flag in flags.FLAGS.get_flags_for_module(train):
             flag.unparse()
-        rest = command._parse_flags(["train.py", *NARROW, *arguments])
+        rest = command.parse_flags(["train.py", *NARROW, *arguments])
         status = command._guarded(train.main, rest)
     return status, capfd.readouterr().err
 
@@ -90,7 +90,7 @@ def test_stray_arguments_are_refused():
 def test_dashes_and_underscores_are_one_in_flagfiles_too(tmp_path):
     (tmp_path / "some.flags").write_text("# a comment\n--max-epoch=7\n--log_every=3\n")
     with flagsaver.flagsaver():
-        command._parse_flags(["train.py", "--flagfile=some.flags", "--checkpoint-every=9"])
+        command.parse_flags(["train.py", "--flagfile=some.flags", "--checkpoint-every=9"])
         assert (flags.FLAGS.max_epoch, flags.FLAGS.log_every, flags.FLAGS.checkpoint_every) == (7, 3, 9)
 
 
@@ -185,7 +185,7 @@ def test_the_recorded_flags_can_be_passed_back(capfd, hands):
     with flagsaver.flagsaver():
         for flag in flags.FLAGS.get_flags_for_module(train):
             flag.unparse()
-        command._parse_flags(["train.py", "--flagfile=models/train/a/flags.txt"])
+        command.parse_flags(["train.py", "--flagfile=models/train/a/flags.txt"])
         assert train._flags_text() == text
 
 

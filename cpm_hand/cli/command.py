@@ -27,7 +27,7 @@ def run_main(main: Callable) -> None:
     for flag in flags.FLAGS.get_flags_for_module(sys.modules[main.__module__]):
         # absl's --help lists the flags of the script, which is a shim without any of its own.
         flags.FLAGS.register_key_flag_for_module(sys.argv[0], flag)
-    app.run(lambda argv: _guarded(main, argv), flags_parser=_parse_flags)
+    app.run(lambda argv: _guarded(main, argv), flags_parser=parse_flags)
 
 
 def quiet_tensorflow() -> None:
@@ -87,7 +87,7 @@ def _raised_by_us(error: Exception) -> bool:
     return pathlib.Path(last.tb_frame.f_code.co_filename).resolve().is_relative_to(_PACKAGE)
 
 
-def _parse_flags(argv: list[str]) -> list[str]:
+def parse_flags(argv: list[str]) -> list[str]:
     """absl's parser, to which `--max-epoch` and `--max_epoch` are one flag, in flagfiles too."""
     expanded = flags.FLAGS.read_flags_from_files(argv, force_gnu=False)
     return app.parse_flags_with_usage([expanded[0], *map(_with_underscores, expanded[1:])])

@@ -54,13 +54,16 @@ def cpm(*, size: int = 368, stages: int = 6, width: float = 1.0, maps: int = 22)
     if width <= 0:
         raise ValueError(f"width must be above 0 (1 is the published net), got width={width}.")
 
-    def conv(x, name: str, channels: int, kernel: int):
+    def conv(x, name: str, channels: int, kernel: int, initializer: str = "he_normal"):
         return layers.Conv2D(max(round(channels * width), 1), kernel, padding="same", activation="relu",
-                             kernel_initializer="he_normal", name=name)(x)
+                             kernel_initializer=initializer, name=name)(x)
+
+    # Nearly all cells are background: a net that begins by saying so need not unlearn a loss twenty times as high.
+    no_hand = keras.initializers.Constant([0.0] * (maps - 1) + [1.0])
 
     def head(x, name: str):
         return layers.Conv2D(maps, 1, kernel_initializer=keras.initializers.RandomNormal(stddev=0.01),
-                             dtype="float32", name=name)(x)
+                             bias_initializer=no_hand, dtype="float32", name=name)(x)
 
     image = keras.Input((size, size, 3), dtype="uint8", name="image")
     x = PixelsToNet(name="pixels")(image)
@@ -76,8 +79,9 @@ def cpm(*, size: int = 368, stages: int = 6, width: float = 1.0, maps: int = 22)
     for stage in range(2, stages + 1):
         x = layers.Concatenate(name=f"concat_stage{stage}")([outputs[-1], features])
         for number in range(1, 6):
-            x = conv(x, f"Mconv{number}_stage{stage}", 128, 7)
-        x = conv(x, f"Mconv6_stage{stage}", 128, 1)
+            # Smaller than He's: with it the six stages drive each other up in the first steps.
+            x = conv(x, f"Mconv{number}_stage{stage}", 128, 7, "glorot_uniform")
+        x = conv(x, f"Mconv6_stage{stage}", 128, 1, "glorot_uniform")
         outputs.append(head(x, f"Mconv7_stage{stage}"))
     return keras.Model(image, Stages(name="stages")(outputs), name="cpm")
 
