@@ -4,6 +4,7 @@ Pictures are uint8 RGB [H, W, 3] everywhere in the package; OpenCV's BGR ends in
 are hostile: whatever is wrong with one comes back as `BadImage`, a ValueError with the file's path.
 """
 
+import io
 import math
 import os
 import pathlib
@@ -21,14 +22,18 @@ class BadImage(ValueError):
     """A picture file that cannot be used; the text says which, what was found and what was expected."""
 
 
-def read_size(path) -> tuple[int, int]:
+def read_size(path, data: bytes | None = None) -> tuple[int, int]:
     """Width and height in pixels, from the header alone; EXIF orientation is not applied.
+
+    Args:
+        path: the file; named in errors.
+        data: its content, where it has been read already.
 
     Raises:
         BadImage: no such file, empty, not an image, or absurdly large.
     """
     try:
-        with Image.open(path) as image:
+        with Image.open(path if data is None else io.BytesIO(data)) as image:
             width, height = image.size
     except FileNotFoundError:
         raise BadImage(f"{path}: no such image file.") from None
@@ -76,7 +81,7 @@ def read(path, honour_exif: bool = False) -> np.ndarray:
         raise BadImage(f"{path}: the file is empty; expected a JPEG or PNG picture.")
     if _is_cut_short(data):
         raise BadImage(f"{path}: the picture is cut short after {len(data)} bytes; copy or load it again.")
-    read_size(path)  # refuses what is not an image, and decompression bombs, before any pixel is decoded
+    read_size(path, data)  # refuses what is not an image, and decompression bombs, before any pixel is decoded
     flags = cv2.IMREAD_COLOR if honour_exif else cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
     try:
         bgr = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
@@ -154,7 +159,8 @@ def warp(image: np.ndarray, matrix: np.ndarray, size: int) -> np.ndarray:
         uint8 [size, size, 3]; bilinear, area-averaged first where the map shrinks by two or more; what lies
         outside the picture is BORDER.
     """
-    shrink = int(1 / max(math.sqrt(abs(np.linalg.det(matrix[:, :2]))), 1e-6))
+    (a, b, _), (c, d, _) = matrix
+    shrink = int(1 / max(math.sqrt(abs(a * d - b * c)), 1e-6))
     if shrink >= 2:
         height, width = image.shape[:2]
         small = (max(width // shrink, 1), max(height // shrink, 1))
