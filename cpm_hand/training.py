@@ -98,6 +98,7 @@ class Run:
         if data.training.labels.num_hands == 1 and engine.is_chief:
             self.overfit = overfit.Recorder(settings.run_dir, self.step)
         self.pictures = self._fixed_pictures()
+        self.validation = self._validation_batches()
         self.listed_bad: set[str] = set()
 
     def _restore(self, checkpoint: checkpoints.Checkpoint, source) -> None:
@@ -117,6 +118,15 @@ class Run:
                 pictures[kind] = next(iter(evaluation_batches(plain, self.engine.spec.target, batch_size=len(rows),
                                                               rows=rows)))
         return pictures
+
+    def _validation_batches(self):
+        """This worker's part of the validation set; made once, since each making traces functions that stay."""
+        loader = self.data.validation
+        if loader is None:
+            return None
+        rows = np.arange(self.engine.worker, loader.labels.num_hands, self.engine.num_workers)
+        batch_size = min(self.engine.optimisation.microbatch or 32, self.data.batch_size)
+        return evaluation_batches(loader, self.engine.spec.target, batch_size=batch_size, rows=rows)
 
     # ---- the loop
 
@@ -267,11 +277,8 @@ class Run:
         loader = self.data.validation
         if loader is None:
             return
-        rows = np.arange(self.engine.worker, loader.labels.num_hands, self.engine.num_workers)
-        batch_size = max(min(self.engine.optimisation.microbatch or 32, self.data.batch_size), 1)
         with _bad_images(loader):
-            result = validate(self.engine, evaluation_batches(loader, self.engine.spec.target,
-                                                              batch_size=batch_size, rows=rows))
+            result = validate(self.engine, self.validation)
         self._note(result)
 
     def _note(self, result: Validation) -> None:

@@ -120,6 +120,7 @@ def test_a_damaged_file_is_named(capfd, hands, damage, text):
     assert text in refused(capfd, f"--datapath={hands}")
 
 
+@pytest.mark.slow
 def test_bad_samples_are_skipped_by_choice_and_each_is_listed(capfd, hands):
     label(hands, 3).write_text("{")
     (hands / "00000005.jpg").write_bytes(b"")
@@ -136,6 +137,7 @@ def test_a_checkpoint_of_another_net_is_refused(capfd, hands):
     assert "a checkpoint of another net" in refused(capfd, f"--datapath={hands}", "--tag=a", "--stages=3")
 
 
+@pytest.mark.slow
 def test_a_run_folder_given_as_checkpoint_goes_on_in_full_under_another_tag(capfd, hands):
     call(capfd, f"--datapath={hands}", "--tag=a")
     _, text = call(capfd, f"--datapath={hands}", "--tag=b", "--steps=3", "--checkpoint=models/train/a")
@@ -143,6 +145,7 @@ def test_a_run_folder_given_as_checkpoint_goes_on_in_full_under_another_tag(capf
     assert checkpoints.load_newest("models/train/b").step == 3
 
 
+@pytest.mark.slow
 def test_a_weights_file_is_loaded_by_name_and_what_was_used_is_listed(capfd, hands):
     call(capfd, f"--datapath={hands}", "--tag=a")
     path = checkpoints.step_path("models/train/a", 2)
@@ -179,6 +182,7 @@ def test_validation_never_shares_a_source_with_training(capfd, hands, tmp_path):
     assert data.training.labels.num_hands + data.validation.labels.num_hands == 24
 
 
+@pytest.mark.slow
 def test_the_recorded_flags_can_be_passed_back(capfd, hands):
     call(capfd, f"--datapath={hands}", "--tag=a", "--lr_boundaries=1", "--schedule=steps")
     text = pathlib.Path("models/train/a/flags.txt").read_text()

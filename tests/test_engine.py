@@ -70,6 +70,7 @@ def test_microbatches_add_up_to_the_whole_batch(microbatch):
         np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-5 * float(tf.reduce_max(tf.abs(one))))
 
 
+@pytest.mark.slow
 def test_microbatches_train_like_the_whole_batch():
     np.testing.assert_allclose(train(engine(), 5), train(engine(microbatch=2), 5), rtol=1e-5)
 
@@ -87,6 +88,7 @@ def test_a_gradient_below_the_limit_is_left_alone():
     np.testing.assert_array_equal(clipped[0], [3, 4])
 
 
+@pytest.mark.slow
 def test_averages_follow_the_stated_rule():
     made = engine(ema_decay=0.7)
     expected = weights(made)
@@ -108,6 +110,7 @@ def test_within_averaged_the_model_has_the_averages_and_afterwards_its_own_weigh
     np.testing.assert_array_equal(weights(made), before)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("precision, tolerance", [("bfloat16", 0.1), ("float16", 0.1)])
 def test_lower_precision_trains_to_nearly_the_same_losses(precision, tolerance):
     made = engine(precision=precision)
@@ -117,6 +120,7 @@ def test_lower_precision_trains_to_nearly_the_same_losses(precision, tolerance):
     assert keras.config.dtype_policy().name == "float32"
 
 
+@pytest.mark.slow
 def test_float16_skips_a_step_whose_gradient_overflows_and_lowers_its_scale():
     made = engine(precision="float16")
     made.optimizer.dynamic_scale.assign(2.0**60)
@@ -126,7 +130,8 @@ def test_float16_skips_a_step_whose_gradient_overflows_and_lowers_its_scale():
     assert float(made.optimizer.dynamic_scale.numpy()) == scale / 2
 
 
-@pytest.mark.parametrize("optimisation", [{}, {"ema_decay": 0.9, "clip_norm": 1.0}, {"precision": "float16"}])
+@pytest.mark.parametrize("optimisation", [
+    {"ema_decay": 0.9, "clip_norm": 1.0}, pytest.param({"precision": "float16"}, marks=pytest.mark.slow)])
 def test_a_restored_engine_goes_on_as_the_saved_one(tmp_path, optimisation):
     made = engine(**optimisation)
     train(made, 3)

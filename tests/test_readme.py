@@ -73,6 +73,7 @@ def test_every_dataset_in_the_readme_is_one():
         assert name in datasets.DATASETS, name
 
 
+@pytest.mark.slow
 def test_the_flagfiles_are_understood():
     for path in sorted((ROOT / "models").glob("*.flags")):
         done = subprocess.run([sys.executable, ROOT / "train.py", f"--flagfile={path}", "--summary"], text=True,

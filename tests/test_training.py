@@ -110,6 +110,7 @@ def test_a_run_that_goes_on_ends_like_one_that_never_stopped(shared_engine, engi
     assert [line["step"] for line in log(tmp_path / "parts")] == [2, 4, 6, 8]
 
 
+@pytest.mark.slow
 def test_log_lines_behind_the_checkpoint_that_is_gone_back_to_are_dropped(engine, labels, tmp_path):
     training.Run(engine, data(labels), settings(tmp_path, 6)).train()
     checkpoints.step_path(tmp_path, 6).unlink()
@@ -126,6 +127,7 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_it_used(engine, labels
     assert any("Done (step 2)" in line for line in lines)
 
 
+@pytest.mark.slow
 def test_only_the_newest_checkpoints_and_the_best_stay(engine, labels, tmp_path):
     training.Run(engine, data(labels), settings(tmp_path, 10, keep=2)).train()
     assert saved_steps(tmp_path) == [8, 10]
