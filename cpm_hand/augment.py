@@ -95,7 +95,7 @@ def _random_colours(rng: np.random.Generator, augmentation: Augmentation) -> np.
 def occlude(rng: np.random.Generator, image: np.ndarray) -> np.ndarray:
     """Lay one random convex shape over the picture, plain or filled with another part of the same picture.
 
-    The shape covers 10 to 35 % of the side in each direction, so a hand is never hidden as a whole.
+    The shape covers at most 35 % of the side in each direction, so a hand is never hidden as a whole.
     """
     height, width = image.shape[:2]
     half = rng.uniform(0.05, 0.175, 2) * (width, height)

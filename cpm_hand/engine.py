@@ -1,6 +1,8 @@
 """One training step on any tf.distribute strategy, and everything that it changes: weights, optimizer, averages."""
 
 import contextlib
+import json
+import os
 from typing import NamedTuple
 
 import keras
@@ -56,6 +58,7 @@ class Engine:
         finally:
             keras.config.set_dtype_policy(policy)
         self.train = tf.function(self._train, reduce_retracing=True)
+        self._sum = tf.function(self._sum_in_graph, input_signature=[tf.TensorSpec([None], tf.float64)])
         self.predict = tf.function(self._predict, reduce_retracing=True)
 
     def _make_optimizer(self):
@@ -95,7 +98,7 @@ class Engine:
         return tf.concat([losses, [stop]], axis=0)  # one sum over the replicas instead of two
 
     def _clip(self, gradients):
-        limit = tf.constant(self.optimisation.clip_norm)
+        limit = tf.constant(self.optimisation.clip_norm, tf.float32)
         if self.optimisation.precision == "float16":
             limit = limit * self.optimizer.dynamic_scale
         norm = tf.linalg.global_norm(gradients)
@@ -166,18 +169,27 @@ class Engine:
         return self.worker == 0
 
     def sum_over_workers(self, values: np.ndarray) -> np.ndarray:
-        """The sum over all workers of a vector, float64; each worker must call it."""
-        if self.num_workers == 1:
-            return values
+        """The sum over all workers of a vector, float64 [N]; each worker must call it."""
+        return values if self.num_workers == 1 else self._sum(tf.constant(values, tf.float64)).numpy()
+
+    def _sum_in_graph(self, vector):
         replicas = self.strategy.num_replicas_in_sync // self.num_workers
+        # Each of a worker's replicas holds the same numbers, so each gives its share of them.
+        shares = self.strategy.run(lambda part: part / replicas, (vector,))
+        return self.strategy.reduce(tf.distribute.ReduceOp.SUM, shares, axis=None)
 
-        @tf.function
-        def add(vector):
-            # Each of a worker's replicas holds the same numbers, so each gives its share of them.
-            shares = self.strategy.run(lambda part: part / replicas, (vector,))
-            return self.strategy.reduce(tf.distribute.ReduceOp.SUM, shares, axis=None)
+    def from_chief(self, values: np.ndarray) -> np.ndarray:
+        """The chief's vector, float64 [N], on every worker; each worker must call it."""
+        values = np.asarray(values, np.float64)
+        return self.sum_over_workers(values if self.is_chief else np.zeros_like(values))
 
-        return add(tf.constant(values)).numpy()
+    def follow_chief(self) -> None:
+        """Give every worker the chief's weights, averages and optimizer, whatever it had."""
+        if self.num_workers == 1:
+            return
+        for variable in [*self.model.variables, *self.averages, *self.optimizer.variables]:
+            value = np.asarray(variable.numpy())
+            variable.assign(self.from_chief(value.ravel()).reshape(value.shape).astype(value.dtype))
 
     # ---- what it keeps
 
@@ -277,15 +289,24 @@ def make_strategy(name: str, gpus: int = 0) -> tf.distribute.Strategy:
         devices = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")
         return tf.distribute.MirroredStrategy([device.name for device in devices])
     if name == "multi_worker":
-        try:
-            resolver = tf.distribute.cluster_resolver.TFConfigClusterResolver()
-            workers = resolver.cluster_spec().as_dict().get("worker")
-        except (ValueError, KeyError) as error:
-            raise ValueError(f"TF_CONFIG cannot be understood ({error}).") from None
-        if not workers:
-            raise ValueError(
-                "--strategy=multi_worker needs the environment variable TF_CONFIG, like "
-                '{"cluster": {"worker": ["host1:12345", "host2:12345"]}, "task": {"type": "worker", "index": 0}}, '
-                "with its own index on each machine.")
-        return tf.distribute.MultiWorkerMirroredStrategy(resolver)
+        _check_tf_config(os.environ.get("TF_CONFIG", ""))
+        return tf.distribute.MultiWorkerMirroredStrategy()
     raise ValueError(f"unknown strategy '{name}'; expected none, mirrored or multi_worker.")
+
+
+def _check_tf_config(text: str) -> None:
+    """Refuse a TF_CONFIG with which workers would wait for ever, or write over each other."""
+    wanted = ('{"cluster": {"worker": ["host1:12345", "host2:12345"]}, "task": {"type": "worker", "index": 0}}, '
+              "with its own index on each machine")
+    if not text:
+        raise ValueError(f"--strategy=multi_worker needs the environment variable TF_CONFIG, like {wanted}.")
+    try:
+        config = json.loads(text)
+        jobs, task = config["cluster"], config["task"]
+        fits = set(jobs) == {"worker"} and task["type"] == "worker" and 0 <= int(task["index"]) < len(jobs["worker"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"TF_CONFIG cannot be understood ({type(error).__name__}: {error}); "
+                         f"expected {wanted}.") from None
+    if not fits:
+        raise ValueError(f"TF_CONFIG must list only workers, the chief as worker 0, and name one of them as its task; "
+                         f"got jobs {sorted(jobs)} and task {task}. Expected {wanted}.")

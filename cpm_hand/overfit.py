@@ -25,6 +25,10 @@ def is_milestone(step: int) -> bool:
     return step % power == 0 and step // power in MILESTONES
 
 
+def _step_of(strip: pathlib.Path) -> int:
+    return int(strip.stem.removeprefix("step-"))
+
+
 class Recorder:
     """Keeps the loss of every step and strips at growing steps, so that a resumed run can still draw all of it.
 
@@ -39,13 +43,18 @@ class Recorder:
         self.folder.mkdir(parents=True, exist_ok=True)
         path = self.folder / "losses.jsonl"
         lines = path.read_text().splitlines() if path.exists() else []
-        self.losses = [json.loads(line) for line in lines if line.endswith("]")][:step]
+        # A kill may have cut the last line short.
+        rows = [json.loads(line) for line in lines if line.endswith("]")]
+        self.losses = [row for row in rows if row[0] <= step]
         images.write_bytes(path, "".join(json.dumps(row) + "\n" for row in self.losses).encode())
+        for later in self.folder.glob("step-*.png"):
+            if _step_of(later) > step:
+                later.unlink()
         self._file = open(path, "a", encoding="utf-8")
 
-    def loss(self, per_stage) -> None:
-        """Add one step's losses [S]."""
-        row = [float(value) for value in per_stage]
+    def loss(self, step: int, per_stage) -> None:
+        """Add the losses [S] of one step."""
+        row = [step, *(float(value) for value in per_stage)]
         self.losses.append(row)
         self._file.write(json.dumps(row) + "\n")
         self._file.flush()
@@ -57,8 +66,8 @@ class Recorder:
     def finish(self) -> list[pathlib.Path]:
         """Write overfit.png (loss curve over the strips) and overfit.gif; gives their paths."""
         paths = sorted(self.folder.glob("step-*.png"))
-        strips = [(int(path.stem.removeprefix("step-")), images.read(path)) for path in paths]
-        if not strips:
+        strips = [(_step_of(path), images.read(path)) for path in paths]
+        if not strips or not self.losses:
             return []
         figure, gif = self.run_dir / "overfit.png", self.run_dir / "overfit.gif"
         self._draw(figure, strips)
@@ -77,13 +86,13 @@ class Recorder:
         figure = Figure(figsize=(12, 4 + (row + 0.25) * len(strips)), layout="constrained")
         axes = figure.subplots(1 + len(strips), 1, height_ratios=[4] + [row] * len(strips))
         axes = np.atleast_1d(axes)
-        losses = np.array(self.losses)
+        steps, losses = np.array(self.losses)[:, 0], np.array(self.losses)[:, 1:]
         for stage, values in enumerate(losses.T, start=1):
             colour = matplotlib.colormaps["viridis"](stage / (losses.shape[1] + 1))
-            axes[0].plot(range(1, len(values) + 1), values, label=f"stage {stage}", color=colour, linewidth=1)
+            axes[0].plot(steps, values, label=f"stage {stage}", color=colour, linewidth=1)
         axes[0].set(yscale="log", xlabel="step", ylabel="loss per stage",
                     title=f"One picture by heart: total loss {losses[0].sum():.4g} at the first step, "
-                          f"{losses[-1].sum():.4g} at the last" if len(losses) else "")
+                          f"{losses[-1].sum():.4g} at the last")
         axes[0].grid(alpha=0.3, which="both")
         axes[0].legend(ncols=6, fontsize="small")
         for axis, (step, panel) in zip(axes[1:], strips):

@@ -6,7 +6,6 @@ exactly the batches that one would have read.
 """
 
 import functools
-import math
 from typing import NamedTuple
 
 import cv2
@@ -58,10 +57,13 @@ class Mixture:
         self.length = sum(sizes)
         shares = np.array(sizes if weights is None else weights, np.float64)
         exact = shares / shares.sum() * self.length
-        self.quotas = np.floor(exact).astype(int)
+        self.quotas = np.floor(exact).astype(int)  # places of each set in an epoch
         # Largest remainder: the places left over go to the sets that lost most by rounding down.
         for index in np.argsort(self.quotas - exact, kind="stable")[:self.length - self.quotas.sum()]:
             self.quotas[index] += 1
+        if 0 in self.quotas:
+            raise ValueError(f"a set would never be shown: the weights {shares.tolist()} give it less than one of the "
+                             f"{self.length} places of an epoch. Weights are shares: 1 and 1 show both alike.")
         self._epoch = functools.lru_cache(maxsize=2)(self._make_epoch)
         self._pass = functools.lru_cache(maxsize=2 * len(self.sizes))(self._make_pass)
 
@@ -96,8 +98,9 @@ class Loader:
         augmentation: how far pictures may be changed.
         hands: "both" mirrors at random when augmenting, "right" mirrors the left hands.
         seed: of the augmentation.
-        skip_bad: a picture that cannot be read becomes a grey one that trains nothing, and is listed in `bad`;
-            otherwise it stops the run.
+        skip_bad: a picture that cannot be read becomes a grey one that trains nothing, so that the order of the
+            others stays, and is listed in `bad`; the loss of its batch is lower by its share. Otherwise it
+            stops the run.
     """
 
     def __init__(self, labels: Labels, size: int, *, augmentation: Augmentation = AUGMENTATIONS["none"],
@@ -236,5 +239,4 @@ def evaluation_batches(loader: Loader, target: BeliefMaps, *, batch_size: int, r
     dataset = dataset.map(functools.partial(_load, loader), num_parallel_calls=tf.data.AUTOTUNE,
                           deterministic=True)
     dataset = dataset.batch(batch_size)
-    dataset = dataset.apply(tf.data.experimental.assert_cardinality(math.ceil(len(rows) / batch_size)))
     return dataset.map(functools.partial(_encode, target, loader.size)).prefetch(1)

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 import pathlib
 import platform
 import subprocess
@@ -34,7 +35,7 @@ def versions() -> dict[str, str]:
         commit = "unknown"
     return {"cpm_hand": __version__, "commit": commit, "python": platform.python_version(),
             "tensorflow": tf.__version__, "keras": keras.__version__, "numpy": np.__version__,
-            "machine": platform.platform(), "cpus": str(len(tf.config.list_physical_devices("CPU"))),
+            "machine": platform.platform(), "cpu_cores": str(os.cpu_count()),
             "gpus": str(len(tf.config.list_physical_devices("GPU"))),
             "threads": f"intra {tf.config.threading.get_intra_op_parallelism_threads()}, inter "
                        f"{tf.config.threading.get_inter_op_parallelism_threads()} (0 = one per core)"}
@@ -60,7 +61,7 @@ class Report:
         kept = _lines_until(path, step) if path.exists() else []
         images.write_bytes(path, "".join(line + "\n" for line in kept).encode())
         self._log = open(path, "a", encoding="utf-8")
-        images.write_bytes(self.run_dir / "flags.txt", flags.encode())
+        self._record_flags(step, flags)
         found = versions()
         images.write_bytes(self.run_dir / "versions.json", (json.dumps(found, indent=2) + "\n").encode())
         self._events = tf.summary.create_file_writer(str(self.run_dir / "tensorboard"))
@@ -68,6 +69,17 @@ class Report:
             tf.summary.text("flags", "".join(f"    {line}\n" for line in flags.splitlines()))
             tf.summary.text("versions", "".join(f"    {name}: {value}\n" for name, value in found.items()))
             tf.summary.text("command", "    " + " ".join(sys.argv))
+
+    def _record_flags(self, step: int, flags: str) -> None:
+        path = self.run_dir / "flags.txt"
+        before = path.read_text() if path.exists() else flags
+        if before != flags:
+            changed = sorted(set(flags.splitlines()) - set(before.splitlines()))
+            kept = path.with_name(f"flags-until-{step}.txt")
+            LOGGER.warning("%s: this run began with other flags, which %s keeps; from step %d on: %s", path, kept.name,
+                           step, " ".join(changed) or "(defaults)")
+            os.replace(path, kept)
+        images.write_bytes(path, flags.encode())
 
     def scalars(self, step: int, kind: str, values: dict[str, float]) -> None:
         """One line of log.jsonl and one point in each TensorBoard curve.
@@ -90,7 +102,7 @@ class Report:
         self._events.flush()
 
     def pictures(self, step: int, kind: str, engine, batch) -> None:
-        """The fixed pictures with the belief maps of all stages and the skeleton, into TensorBoard.
+        """The fixed pictures with each stage's strongest belief and the skeleton, into TensorBoard.
 
         Args:
             step: steps done.

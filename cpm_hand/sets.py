@@ -37,7 +37,7 @@ class Choice(NamedTuple):
         hands: "both" or "right".
         seed: of order and augmentation.
         skip_bad: leave out and list what cannot be used.
-        limit: use only the first so many hands; 0 is all.
+        limit: use only the first so many hands of each training set; 0 is all.
         validation_fraction: share of the groups that is held back.
     """
 
@@ -76,6 +76,8 @@ def parse(texts: list[str]) -> list[Source]:
                 folder, weight = head, float(tail)
             except ValueError:
                 pass  # a folder's own colon
+        if not folder:
+            raise ValueError(f"--data={text}: no folder between '=' and ':'.")
         if weight is not None and not 0 < weight < float("inf"):
             raise ValueError(f"--data={text}: the weight must be a positive number, got {tail}.")
         sources.append(Source(name, folder, weight))
@@ -96,7 +98,13 @@ def prepare(training: list[Source], validation: list[Source], choice: Choice) ->
     if not training:
         raise ValueError("no training data: give --datapath=DIR with CMU's hand_labels_synth, or --data=NAME=DIR. "
                          "The README says where the data comes from.")
-    parts = [_read(source, choice) for source in training]
+    given = [source.weight for source in training if source.weight is not None]
+    if given and len(given) != len(training):
+        raise ValueError("some sets have a :WEIGHT and some have none; give all of them one (1 and 1 show both "
+                         "alike), or none for their sizes.")
+    if any(source.weight is not None for source in validation):
+        raise ValueError("--validation_data takes no :WEIGHT: each picture is seen once.")
+    parts = [_read(source, choice).take(slice(0, choice.limit or None)) for source in training]
     if validation:
         held_back = labels.concatenate([_read(source, choice) for source in validation])
     else:
@@ -115,9 +123,7 @@ def prepare(training: list[Source], validation: list[Source], choice: Choice) ->
     kept = [(part, source) for part, source in zip(parts, training) if part.num_hands]
     together = labels.concatenate([part for part, _ in kept])
     sizes = [part.num_hands for part, _ in kept]
-    weights = None
-    if any(source.weight is not None for _, source in kept):
-        weights = [size if source.weight is None else source.weight for size, (_, source) in zip(sizes, kept)]
+    weights = [source.weight for _, source in kept] if given else None
     LOGGER.info("%d training and %d validation pictures.", together.num_hands, held_back.num_hands)
     common = {"hands": choice.hands, "seed": choice.seed, "skip_bad": choice.skip_bad}
     return Data(
@@ -135,4 +141,4 @@ def _read(source: Source, choice: Choice) -> Labels:
                        read.num_hands)
     if not read.num_hands:
         raise ValueError(f"{source.folder}: no usable hand in it.")
-    return read.take(slice(0, choice.limit)) if choice.limit else read
+    return read

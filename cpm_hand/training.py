@@ -2,7 +2,6 @@
 
 import contextlib
 import signal
-import threading
 import time
 from typing import NamedTuple
 
@@ -11,7 +10,7 @@ import tensorflow as tf
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
-from cpm_hand import checkpoints, overfit, reports
+from cpm_hand import checkpoints, guards, overfit, reports
 from cpm_hand.engine import Engine, Optimisation
 from cpm_hand.pipeline import Data, Loader, evaluation_batches, training_batches
 from cpm_hand.reports import LOGGER
@@ -21,10 +20,6 @@ from cpm_hand.validation import Validation, validate
 
 class Diverged(ValueError):
     """The loss is no longer a number; the text says at which step and in which stage."""
-
-
-class OutOfMemory(ValueError):
-    """A step did not fit; the text says what to do."""
 
 
 class Settings(NamedTuple):
@@ -87,12 +82,10 @@ class Run:
         self.rate = None
         self.pending: list = []
         self.last_losses = None
-        found = checkpoints.load_newest(settings.run_dir, LOGGER.warning)
-        if found or start:
-            source = checkpoints.folder(settings.run_dir) if found else "--checkpoint"
-            LOGGER.info("Restore from checkpoint...")
-            self._restore(found or start, source)
-            LOGGER.info("Restore from checkpoint...Done (step %d)", self.step)
+        with self._clear_errors():
+            if engine.is_chief:
+                self._restore(start)
+            self._follow_chief()
         self.report = reports.Report(settings.run_dir, self.step, settings.flags, engine.is_chief)
         self.overfit = None
         if data.training.labels.num_hands == 1 and engine.is_chief:
@@ -101,10 +94,33 @@ class Run:
         self.validation = self._validation_batches()
         self.listed_bad: set[str] = set()
 
-    def _restore(self, checkpoint: checkpoints.Checkpoint, source) -> None:
+    def _restore(self, start: checkpoints.Checkpoint | None) -> None:
+        found = checkpoints.load_newest(self.settings.run_dir, LOGGER.warning)
+        checkpoint = found or start
+        if checkpoint is None:
+            return
+        source = checkpoints.step_path(self.settings.run_dir, found.step) if found else "--checkpoint"
+        LOGGER.info("Restore from checkpoint...")
         self.engine.restore(checkpoint, source)
-        self.step = checkpoint.step
-        self.progress = Progress(**checkpoint.state["progress"])
+        try:
+            self.step, self.progress = checkpoint.step, Progress(**checkpoint.state["progress"])
+        except (KeyError, TypeError) as error:
+            raise checkpoints.BadCheckpoint(f"{source}: no counters of a training run in it ({error}); give the file "
+                                            f"as --checkpoint to another --tag to load its weights alone.") from None
+        LOGGER.info("Restore from checkpoint...Done (step %d)", self.step)
+
+    def _follow_chief(self) -> None:
+        """Only the chief reads checkpoints: another worker's disk may not have them, or have older ones."""
+        self.engine.follow_chief()
+        best = float("nan") if self.progress.best is None else self.progress.best
+        step, best, *counters = self.engine.from_chief([self.step, best, *self.progress[1:]])
+        self.step = int(step)
+        self.progress = Progress(None if np.isnan(best) else float(best), *map(int, counters))
+
+    def _clear_errors(self):
+        data = self.data
+        return guards.clear_errors(data.training, data.validation, batch=f"{data.batch_size} pictures of "
+                                   f"{self.engine.spec.size} px in a batch")
 
     def _fixed_pictures(self) -> dict:
         kinds = {"train": self.data.training, "validation": self.data.validation}
@@ -114,7 +130,7 @@ class Run:
                 continue
             rows = np.unique(np.linspace(0, loader.labels.num_hands - 1, NUM_PICTURES).astype(int))
             plain = Loader(loader.labels, loader.size, hands=loader.hands, skip_bad=loader.skip_bad)
-            with _bad_images(plain):
+            with guards.clear_errors(plain):
                 pictures[kind] = next(iter(evaluation_batches(plain, self.engine.spec.target, batch_size=len(rows),
                                                               rows=rows)))
         return pictures
@@ -139,44 +155,40 @@ class Run:
             images.BadImage: a sample cannot be read, and skip_bad is off.
             OSError: a checkpoint cannot be written.
         """
-        with contextlib.closing(self.report), contextlib.closing(self.overfit or contextlib.ExitStack()):
-            return self._train()
+        with (contextlib.closing(self.report), contextlib.closing(self.overfit or contextlib.ExitStack()),
+              logging_redirect_tqdm([LOGGER]), self._clear_errors(), guards.Stop() as stop):
+            total = self.settings.schedule.total_steps
+            if self.step >= total or self._is_over():
+                LOGGER.info("this run is complete at step %d; --steps or --max_epoch can make it longer.", self.step)
+                self._wrap_up()
+                return Outcome(self.step, 0, self.progress)
+            return self._train(total, stop)
 
-    def _train(self) -> Outcome:
-        total = self.settings.schedule.total_steps
-        began, self.logged_at, self.logged_step = time.time(), time.time(), self.step
+    def _train(self, total: int, stop: guards.Stop) -> Outcome:
+        began = self.logged_at = time.time()
+        self.logged_step, self.paused = self.step, 0.0
         if self.step == 0:
             self._show_pictures()
             self._record_strip()
-        with _Stop() as stop, logging_redirect_tqdm([LOGGER]), self._bar(total) as bar, self._batches() as batches:
+        batches = self._batches()
+        with self._bar(total) as bar:
             LOGGER.info("Training Started at step %d of %d.", self.step, total)
             while self.step < total and not self._is_over():
                 told = self._one_step(next(batches), stop)
                 bar.update()
+                self._events(bar)  # before leaving, or a resumed run would never do what was due at this step
                 if told:
-                    self._flush()
                     self._save()
                     LOGGER.warning("stopped by a signal at step %d; the same command goes on from here.", self.step)
                     return Outcome(self.step, stop.number or signal.SIGTERM, self.progress)
-                self._events(bar)
         self._finish(began)
         return Outcome(self.step, 0, self.progress)
 
-    @contextlib.contextmanager
     def _batches(self):
-        """Training batches from this step on, with our own errors instead of TensorFlow's."""
-        engine, loader = self.engine, self.data.training
-        make = self._make_dataset
-
-        with _bad_images(loader):
-            if engine.strategy.num_replicas_in_sync == 1:
-                dataset = make(tf.distribute.InputContext())
-            else:
-                dataset = engine.strategy.distribute_datasets_from_function(make)
-            iterator = iter(dataset)
-            yield iterator
-            # Cancels the threads that read ahead: Python must not go while they call into it.
-            del iterator
+        """An iterator of training batches from this step on; with several replicas, one element for each."""
+        if self.engine.strategy.num_replicas_in_sync == 1:
+            return iter(self._make_dataset(tf.distribute.InputContext()))
+        return iter(self.engine.strategy.distribute_datasets_from_function(self._make_dataset))
 
     def _make_dataset(self, context):
         replicas = self.engine.strategy.num_replicas_in_sync // context.num_input_pipelines
@@ -189,25 +201,19 @@ class Run:
         return tqdm(total=total, initial=self.step, unit="step", disable=None if self.engine.is_chief else True,
                     dynamic_ncols=True)
 
-    def _one_step(self, batch, stop: "_Stop") -> bool:
+    def _one_step(self, batch, stop: guards.Stop) -> bool:
         """One step; whether any worker was told to stop."""
         rate = self.settings.schedule.at(self.step, self.progress.drops)
         if rate != self.rate:
             self.engine.set_learning_rate(rate)
             self.rate = rate
-        try:
-            losses, stops = self.engine.train(batch, tf.constant(float(stop.number > 0)))
-            self.step += 1
-            self.pending.append(losses)
-            if len(self.pending) >= PENDING_STEPS:
-                self._flush()
-            # Several workers must leave at the same step, so each reads what all were told.
-            return stop.number > 0 if self.engine.num_workers == 1 else float(stops) > 0
-        except tf.errors.ResourceExhaustedError as error:
-            raise OutOfMemory(
-                f"out of memory at step {self.step + 1} with {self.data.batch_size} pictures of "
-                f"{self.engine.spec.size} px in a batch ({error.message.splitlines()[0][:200]}). --microbatch=N "
-                f"holds only N of them in memory at a time and gives the same result; or lower --batchsize.") from None
+        losses, stops = self.engine.train(batch, tf.constant(float(stop.number > 0)))
+        self.step += 1
+        self.pending.append(losses)
+        if len(self.pending) >= PENDING_STEPS:
+            self._flush()
+        # Several workers must leave at the same step, so each reads what all were told.
+        return stop.number > 0 if self.engine.num_workers == 1 else float(stops) > 0
 
     def _flush(self) -> None:
         """Read the losses of the last steps, and stop at the first that is not a number."""
@@ -218,11 +224,12 @@ class Run:
                 stage = int(np.flatnonzero(~np.isfinite(losses))[0]) + 1
                 raise Diverged(
                     f"the loss of stage {stage} became {losses[stage - 1]} at step {number}; nothing was saved after "
-                    f"the last checkpoint. Lower --lr, add --warmup_steps or --clip_norm=1, or use "
-                    f"--precision=bfloat16 instead of float16; then the same command goes on from that checkpoint.")
+                    f"the last checkpoint. Lower --lr, add --warmup_steps or --clip_norm=100, or use "
+                    f"--precision=bfloat16 instead of float16; then the same command goes on from that checkpoint. "
+                    f"If it ends here again, that one was spoilt already: remove it, and the one before is used.")
             self.last_losses = losses
             if self.overfit:
-                self.overfit.loss(losses)
+                self.overfit.loss(number, losses)
         self.pending.clear()
 
     # ---- what happens now and then
@@ -236,16 +243,17 @@ class Run:
             self._flush()
             self._log()
             bar.set_postfix(loss=f"{self.last_losses.sum():.4g}")
+        began = time.time()
         if self.step % settings.validate_every == 0:
             self._validate()
         if self.step % settings.checkpoint_every == 0:
-            self._flush()
             self._save()
+        self.paused += time.time() - began
 
     def _log(self) -> None:
         now = time.time()
-        examples = (self.step - self.logged_step) * self.data.batch_size / max(now - self.logged_at, 1e-9)
-        self.logged_at, self.logged_step = now, self.step
+        examples = (self.step - self.logged_step) * self.data.batch_size / max(now - self.logged_at - self.paused, 1e-9)
+        self.logged_at, self.logged_step, self.paused = now, self.step, 0.0
         epoch = self.step * self.data.batch_size / self.data.mixture.length
         losses = self.last_losses
         # The prior replica's line, so that people's scripts still read it.
@@ -271,53 +279,60 @@ class Run:
         if self.overfit:
             self.overfit.strip(self.step, reports.panels(self.engine, self.pictures["train"])[0])
 
-    def _validate(self) -> None:
+    def _validate(self, closing: bool = False) -> None:
         self._flush()
         self._show_pictures()
-        loader = self.data.validation
-        if loader is None:
+        if self.validation is None:
             return
-        with _bad_images(loader):
-            result = validate(self.engine, self.validation)
-        self._note(result)
+        result = validate(self.engine, self.validation)
+        self._report_validation(result)
+        patience = self.settings.patience if self.settings.schedule.kind == "plateau" else 0
+        after = self.progress.after(result.error_percent, self.step, patience)
+        improved = after.best != self.progress.best
+        if improved or not closing:
+            # The closing validation comes at no regular step: a longer run would not have counted it.
+            self.progress = after
+        if improved:
+            self._save(checkpoints.best_path(self.settings.run_dir))
 
-    def _note(self, result: Validation) -> None:
+    def _report_validation(self, result: Validation) -> None:
         LOGGER.info("validation(%d) %s loss=%g, loss_ll_heat=%g, error=%.2f%% of width (%.2f px, %d joints), "
                     "PCK@0.2=%.3f", result.num_pictures, self.report.run_dir.name, result.loss, result.per_stage[-1],
                     result.error_percent, result.error_px, result.num_joints, result.pck)
         self.report.scalars(self.step, "validation", {
             "loss": result.loss, "loss_last_stage": result.per_stage[-1], "error_percent": result.error_percent,
             "error_px": result.error_px, "pck@0.2": result.pck, "joints": result.num_joints})
-        patience = self.settings.patience if self.settings.schedule.kind == "plateau" else 0
-        self.progress = self.progress.after(result.error_percent, self.step, patience)
-        if self.progress.best_step == self.step and self.progress.stale == 0 and self.progress.best is not None:
-            self._save(checkpoints.best_path(self.settings.run_dir))
 
     def _is_over(self) -> bool:
         return bool(self.settings.early_stop) and self.progress.stale >= self.settings.early_stop
 
     def _save(self, path=None) -> None:
+        self._flush()
         if self.engine.is_chief:
-            state = {"progress": self.progress._asdict()}
+            state = {"progress": self.progress._asdict(), "hands": self.data.training.hands}
             checkpoints.save(path or checkpoints.step_path(self.settings.run_dir, self.step),
                              self.engine.checkpoint(self.step, state))
             checkpoints.prune(self.settings.run_dir, self.settings.keep)
+        # Nobody leaves before the chief has saved: a worker that is gone would end the chief, too.
+        self.engine.sum_over_workers(np.zeros(1))
 
     def _finish(self, began: float) -> None:
-        self._flush()
+        self._save()  # first: a validation takes its time, and whoever ends the process now should lose nothing
         if self._is_over():
             LOGGER.info("early stop: no improvement in %d validations since step %d.", self.progress.stale,
                         self.progress.best_step)
         elif self.step % self.settings.validate_every:
-            self._validate()
-        self._save()
+            self._validate(closing=True)
+            self._save()
+        self._wrap_up()
+        LOGGER.info("optimization finished. %.1f", time.time() - began)
+
+    def _wrap_up(self) -> None:
         self._list_bad()
         if self.listed_bad:
             LOGGER.warning("%d bad pictures were skipped; they are listed above.", len(self.listed_bad))
-        if self.overfit:
-            for path in self.overfit.finish():
-                LOGGER.info("wrote %s", path)
-        LOGGER.info("optimization finished. %.1f", time.time() - began)
+        for path in self.overfit.finish() if self.overfit else ():
+            LOGGER.info("wrote %s", path)
 
 
 def check(data: Data, settings: Settings, optimisation: Optimisation, strategy) -> None:
@@ -337,37 +352,3 @@ def check(data: Data, settings: Settings, optimisation: Optimisation, strategy) 
     if data.validation is None and (settings.early_stop or settings.schedule.kind == "plateau"):
         raise ValueError("--early_stop and --schedule=plateau go by the validation error, but there are no validation "
                          "pictures; give --validation_data or a larger --validation_fraction.")
-
-
-class _Stop:
-    """SIGTERM and Ctrl-C set `number` while the loop runs; a second Ctrl-C interrupts at once."""
-
-    def __init__(self):
-        self.number = 0
-        self._before = {}
-
-    def __enter__(self):
-        if threading.current_thread() is threading.main_thread():  # elsewhere Python refuses handlers
-            for number in (signal.SIGTERM, signal.SIGINT):
-                self._before[number] = signal.signal(number, self._handle)
-        return self
-
-    def _handle(self, number, frame):
-        if self.number and number == signal.SIGINT:
-            raise KeyboardInterrupt
-        self.number = number
-
-    def __exit__(self, *exception):
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-
-
-@contextlib.contextmanager
-def _bad_images(loader: Loader):
-    """Inside tf.data a Python error becomes TensorFlow's; this brings back the one that names the file."""
-    try:
-        yield
-    except tf.errors.OpError:
-        if loader.failure is None:
-            raise
-        raise loader.failure from None

@@ -64,6 +64,8 @@ def _batch_sums(engine, batch) -> np.ndarray:
     norm = geometry.tight_box(truth, labelled)[:, 2:].max(1)
     correct, seen = metrics.pck_counts(distance, labelled, norm, PCK_THRESHOLD)
     in_file = distance / batch.scale.numpy()[:, None]
+    # The loss is a mean over the batch; a bad picture that was skipped is in the batch and trains nothing.
+    entered = batch.supervised.numpy().any(-1).sum()
     return np.concatenate([per_stage.numpy() * len(truth),
-                           [len(truth), distance[labelled].sum(), in_file[labelled].sum(), labelled.sum()],
+                           [entered, distance[labelled].sum(), in_file[labelled].sum(), labelled.sum()],
                            correct, seen])

@@ -41,7 +41,7 @@ def test_the_same_generator_gives_the_same_picture_and_another_one_another():
 def test_an_occluder_covers_part_of_the_picture_and_never_all_of_it():
     shares = [(occlude(np.random.default_rng(seed), picture(seed)) != picture(seed)).any(-1).mean()
               for seed in range(200)]
-    assert 0 < np.mean(np.array(shares) > 0) and max(shares) < 0.35**2
+    assert np.mean(np.array(shares) > 0) > 0.9 and max(shares) < 0.35**2
     assert np.median(shares) > 0.005
 
 

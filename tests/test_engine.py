@@ -83,6 +83,32 @@ def test_clipping_scales_the_gradient_to_the_limit():
     np.testing.assert_allclose(clipped[1], [[0.4]])
 
 
+def applied(made):
+    """The gradients that a step hands to its optimizer."""
+    seen = []
+    made.optimizer = type("Seen", (), {"apply": lambda self, gradients, _: seen.extend(gradients),
+                                       "dynamic_scale": getattr(made.optimizer, "dynamic_scale", None),
+                                       "scale_loss": getattr(made.optimizer, "scale_loss", None)})()
+    data = batch()
+    made._replica_step(data.images, data.targets, data.supervised, tf.constant(0.0))
+    return seen
+
+
+def test_a_step_applies_the_clipped_gradient():
+    plain, clipped = applied(engine()), applied(engine(clip_norm=5.0))
+    norm = float(tf.linalg.global_norm(plain))
+    assert norm > 10
+    for one, other in zip(plain, clipped):
+        np.testing.assert_allclose(one * (5.0 / norm), other, rtol=1e-4, atol=1e-7)
+
+
+@pytest.mark.slow
+def test_under_float16_the_limit_is_that_of_the_unscaled_gradient():
+    made = engine(clip_norm=5.0, precision="float16")
+    scale = float(made.optimizer.dynamic_scale.numpy())
+    assert float(tf.linalg.global_norm(applied(made))) == pytest.approx(5.0 * scale, rel=1e-3)
+
+
 def test_a_gradient_below_the_limit_is_left_alone():
     clipped = engine(clip_norm=50.0)._clip([tf.constant([3.0, 4.0])])
     np.testing.assert_array_equal(clipped[0], [3, 4])
@@ -115,6 +141,8 @@ def test_within_averaged_the_model_has_the_averages_and_afterwards_its_own_weigh
 def test_lower_precision_trains_to_nearly_the_same_losses(precision, tolerance):
     made = engine(precision=precision)
     assert all(variable.dtype == "float32" for variable in made.model.variables)
+    assert made.model.get_layer("conv3_1").compute_dtype == precision
+    assert made.model.get_layer("Mconv7_stage2").compute_dtype == "float32"
     low, full = train(made, 6).sum(1), train(engine(), 6).sum(1)
     np.testing.assert_allclose(low, full, rtol=tolerance)
     assert keras.config.dtype_policy().name == "float32"
@@ -162,6 +190,16 @@ def test_a_net_is_described_in_the_words_of_the_flags():
 def test_more_gpus_than_there_are_is_refused():
     with pytest.raises(ValueError, match=r"--gpus=99, but TensorFlow sees \d+ GPU"):
         make_strategy("mirrored", gpus=99)
+
+
+@pytest.mark.parametrize("config", [
+    "{", "[]", '{"cluster": {"worker": ["a:1"]}}',
+    '{"cluster": {"worker": ["a:1", "b:1"]}, "task": {"type": "worker", "index": 5}}',
+    '{"cluster": {"chief": ["a:1"], "worker": ["b:1"]}, "task": {"type": "worker", "index": 0}}'])
+def test_a_tf_config_that_would_not_work_is_refused(monkeypatch, config):
+    monkeypatch.setenv("TF_CONFIG", config)
+    with pytest.raises(ValueError, match="TF_CONFIG .*xpected .*worker"):
+        make_strategy("multi_worker")
 
 
 def test_multi_worker_without_tf_config_says_what_it_needs(monkeypatch):

@@ -2,12 +2,16 @@
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
+
+from cpm_hand import checkpoints
 
 FLAGS = ["--input-width=64", "--width=0.0625", "--stages=2", "--batchsize=8", "--steps=20", "--log_every=1",
          "--validate_every=10", "--checkpoint_every=10", "--augment=default", "--clip_norm=20", "--ema_decay=0.9",
@@ -71,12 +75,35 @@ def assert_same_training(cwd, alone):
 
 @pytest.mark.slow
 def test_two_workers_train_as_one(synth_root, tmp_path, alone):
-    workers = [f"127.0.0.1:{port}" for port in free_ports(2)]
-    finish(*(start(synth_root, tmp_path / f"worker{index}", "--strategy=multi_worker",
-                   config={"cluster": {"worker": workers}, "task": {"type": "worker", "index": index}})
+    ports = free_ports(2)
+    finish(*(start(synth_root, tmp_path / f"worker{index}", "--strategy=multi_worker", config=cluster(index, ports))
              for index in range(2)))
     assert_same_training(tmp_path / "worker0", alone)
     assert not (tmp_path / "worker1" / "models").exists()      # only the chief writes
+
+
+def cluster(index, ports):
+    return {"cluster": {"worker": [f"127.0.0.1:{port}" for port in ports]}, "task": {"type": "worker", "index": index}}
+
+
+@pytest.mark.slow
+def test_a_signal_to_one_worker_ends_both_and_only_the_chief_needs_the_checkpoint(synth_root, tmp_path, alone):
+    """Stopped half-way by a SIGTERM to worker 1 and started again, two workers end as one that never stopped."""
+    ports = free_ports(2)
+    workers = [start(synth_root, tmp_path / f"worker{index}", "--strategy=multi_worker", "--checkpoint_every=99",
+                     config=cluster(index, ports)) for index in range(2)]
+    log_path = tmp_path / "worker0/models/train/test/log.jsonl"
+    while not (log_path.exists() and log_path.read_text()):
+        time.sleep(0.02)
+        assert workers[1].poll() is None, workers[1].communicate()
+    workers[1].send_signal(signal.SIGTERM)
+    outputs = [worker.communicate(timeout=120)[0] for worker in workers]
+    assert [worker.returncode for worker in workers] == [143, 143], outputs
+    assert 0 < checkpoints.load_newest(tmp_path / "worker0/models/train/test").step < 20
+    ports = free_ports(2)
+    finish(*(start(synth_root, tmp_path / f"worker{index}", "--strategy=multi_worker", config=cluster(index, ports))
+             for index in range(2)))
+    assert_same_training(tmp_path / "worker0", alone)
 
 
 @pytest.mark.slow

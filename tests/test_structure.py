@@ -18,7 +18,7 @@ LAYERS = [
      "pickles"},
     {"nets", "datasets", "inference", "validation", "reports", "overfit"},
     {"pipeline", "checkpoints"},
-    {"weights", "runtimes", "engine", "sets"},
+    {"weights", "runtimes", "engine", "sets", "guards"},
     {"predict", "parity"},
     {"export"},
     {"training"},
@@ -74,6 +74,13 @@ def test_every_module_can_be_imported(path):
         importlib.import_module("cpm_hand." + module_name(path) if module_name(path) != "__init__" else "cpm_hand")
 
 
+def test_nets_targets_and_losses_import_no_tensorflow():
+    """They also run on Keras's other backends."""
+    for name in ("targets.py", "losses.py", "inference.py", "nets/*.py"):
+        for path in PACKAGE.glob(name):
+            assert "tensorflow" not in path.read_text(), path
+
+
 def test_the_numpy_half_does_not_import_tensorflow_or_keras():
     modules = ", ".join(f"cpm_hand.{name}" for name in NO_TENSORFLOW)
     code = f"import sys, {modules}; print([m for m in ('tensorflow', 'keras') if m in sys.modules])"
@@ -81,7 +88,7 @@ def test_the_numpy_half_does_not_import_tensorflow_or_keras():
     assert out.stdout.strip() == "[]"
 
 
-def test_nobody_but_geometry_knows_the_stride():
+def test_nobody_but_geometry_and_targets_multiplies_by_a_stride():
     for path in FILES:
         if path.name in ("geometry.py", "targets.py"):
             continue

@@ -12,7 +12,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from cpm_hand import augment, checkpoints, datasets, images, nets, training
+from cpm_hand import augment, checkpoints, datasets, guards, images, nets, training, validation
 from cpm_hand.engine import Engine, Optimisation
 from cpm_hand.pipeline import Data, Loader, Mixture
 from cpm_hand.schedules import Schedule
@@ -31,7 +31,7 @@ def shared_engine():
 
 
 @pytest.fixture
-def engine(shared_engine, monkeypatch):
+def engine(shared_engine):
     made, fresh = shared_engine
     made.restore(fresh, "fresh")
     return made
@@ -166,7 +166,7 @@ def test_out_of_memory_names_the_flag_that_helps(engine, labels, tmp_path, monke
     def too_big(batch, stop):
         raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor with shape[64,368,368,64]")
     monkeypatch.setattr(engine, "train", too_big)
-    with pytest.raises(training.OutOfMemory, match=r"at step 1 with 4 pictures of 32 px .*--microbatch=N"):
+    with pytest.raises(guards.OutOfMemory, match=r"out of memory with 4 pictures of 32 px .*--microbatch=N"):
         training.Run(engine, data(labels), settings(tmp_path)).train()
 
 
@@ -216,6 +216,66 @@ def test_a_signal_writes_a_checkpoint_and_leaves(engine, labels, tmp_path, monke
     assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
 
 
+@pytest.mark.parametrize("step", [5, 6])
+def test_what_was_due_at_the_step_of_the_signal_is_done_before_leaving(engine, labels, tmp_path, monkeypatch, step):
+    train, counter = engine.train, iter(range(1, 99))
+
+    def signalled(batch, stop):
+        if next(counter) == step:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return train(batch, stop)
+    monkeypatch.setattr(engine, "train", signalled)
+    training.Run(engine, data(labels), settings(tmp_path, 12)).train()
+    monkeypatch.setattr(engine, "train", train)
+    training.Run(engine, data(labels), settings(tmp_path, 12)).train()
+    assert [line["step"] for line in log(tmp_path)] == [2, 4, 6, 8, 10, 12]
+    assert [line["step"] for line in log(tmp_path, "validation")] == [3, 6, 9, 12]
+
+
+def test_a_signal_during_the_closing_validation_loses_nothing(engine, labels, tmp_path, monkeypatch):
+    def interrupted(*_):
+        os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(os.getpid(), signal.SIGINT)              # the impatient second signal ends it there
+    monkeypatch.setattr(training, "validate", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        training.Run(engine, data(labels), settings(tmp_path, 5, validate_every=9, checkpoint_every=9)).train()
+    assert saved_steps(tmp_path) == [5]
+
+
+def test_a_finished_run_is_left_as_it_is(engine, labels, tmp_path, lines):
+    for _ in range(2):
+        training.Run(engine, data(labels), settings(tmp_path, 4)).train()
+    assert [line["step"] for line in log(tmp_path, "validation")] == [3, 4]
+    assert any("complete at step 4" in line for line in lines)
+
+
+def test_other_flags_under_the_same_tag_are_warned_of_and_the_old_ones_kept(engine, labels, tmp_path, lines):
+    training.Run(engine, data(labels), settings(tmp_path, 2, flags="--lr=1\n--tag=x\n")).train()
+    training.Run(engine, data(labels), settings(tmp_path, 4, flags="--lr=2\n--tag=x\n")).train()
+    assert (tmp_path / "flags-until-2.txt").read_text() == "--lr=1\n--tag=x\n"
+    assert any("began with other flags" in line and line.endswith("from step 2 on: --lr=2") for line in lines)
+
+
+def test_validation_is_of_the_averaged_weights(engine, labels, tmp_path):
+    run = training.Run(engine, data(labels), settings(tmp_path))
+    run.report.close()
+    of_averages = validation.validate(engine, run.validation).loss
+    for variable in engine.model.trainable_variables:
+        variable.assign(variable.numpy() + 0.5)          # the weights alone; the averages stay
+    assert validation.validate(engine, run.validation).loss == pytest.approx(of_averages, rel=1e-5)
+
+
+def test_skipped_pictures_do_not_enter_the_validation_loss(engine, labels, tmp_path):
+    def loss(of):
+        loader = Loader(of, 32, skip_bad=True)
+        return validation.validate(engine, training.evaluation_batches(loader, SPEC.target, batch_size=8))
+    paths = labels.paths.astype(object).copy()
+    paths[20:] = tmp_path / "gone.jpg"
+    good, mixed = loss(labels.take(slice(0, 20))), loss(labels._replace(paths=paths))
+    assert (good.num_pictures, mixed.num_pictures) == (20, 20)
+    assert mixed.loss == pytest.approx(good.loss, rel=1e-5)
+
+
 def never_better(*_):
     return Validation(1.0, np.ones(2), 5.0, 5.0, 0.5, 4, 84)
 
@@ -232,8 +292,8 @@ def test_a_plateau_lowers_the_rate_and_a_resumed_run_remembers(engine, labels, t
         training.Run(engine, data(labels), settings(tmp_path, steps, "plateau", patience=1, log_every=1)).train()
     rates = {line["step"]: line["learning_rate"] for line in log(tmp_path)}
     assert [rates[step] for step in (3, 4, 6, 7)] == pytest.approx([1e-3, 1e-3, 1e-3, 5e-4])
-    # The first run's closing validation, at step 8, counts too: drops at 6, 8, 9 and 12.
-    assert [rates[step] for step in (9, 10, 13)] == pytest.approx([2.5e-4, 1.25e-4, 6.25e-5])
+    # Validations at 3, 6, 9 and 12; the first run's closing one, at step 8, moves no counter.
+    assert [rates[step] for step in (9, 10, 12, 13)] == pytest.approx([5e-4, 2.5e-4, 2.5e-4, 1.25e-4])
 
 
 def test_one_picture_also_leaves_a_loss_curve_and_a_film(engine, labels, tmp_path):
@@ -243,19 +303,25 @@ def test_one_picture_also_leaves_a_loss_curve_and_a_film(engine, labels, tmp_pat
     with Image.open(tmp_path / "overfit.gif") as film:
         assert film.n_frames == 5                                  # steps 0, 1, 2, 5, 10
     losses = [json.loads(line) for line in (tmp_path / "overfit/losses.jsonl").read_text().splitlines()]
-    assert np.shape(losses) == (10, 2)
+    assert np.shape(losses) == (10, 3) and [row[0] for row in losses] == list(range(1, 11))
 
 
 PLAIN = Optimisation()
 
 
-def refuse(labels, tmp_path, text, optimisation=PLAIN, validation=True, batch_size=4, **more):
+class ThreeDevices:
+    num_replicas_in_sync = 3
+
+
+def refuse(labels, tmp_path, text, optimisation=PLAIN, validation=True, strategy=None, **more):
     with pytest.raises(ValueError, match=text):
-        training.check(data(labels, validation)._replace(batch_size=batch_size), settings(tmp_path, **more),
-                       optimisation, tf.distribute.get_strategy())
+        training.check(data(labels, validation), settings(tmp_path, **more), optimisation,
+                       strategy or tf.distribute.get_strategy())
 
 
 def test_settings_that_contradict_each_other_are_refused(labels, tmp_path):
+    refuse(labels, tmp_path, "--batchsize=4 cannot be divided among 3 devices; the nearest that can is 3",
+           strategy=ThreeDevices())
     refuse(labels, tmp_path, "--microbatch=3 does not divide the 4 pictures", Optimisation(microbatch=3))
     refuse(labels, tmp_path, "go by the validation error, but there are no", validation=False, early_stop=2)
     refuse(labels, tmp_path, "go by the validation error, but there are no", validation=False, schedule="plateau")

@@ -89,7 +89,11 @@ def _raised_by_us(error: Exception) -> bool:
 
 def parse_flags(argv: list[str]) -> list[str]:
     """absl's parser, to which `--max-epoch` and `--max_epoch` are one flag, in flagfiles too."""
-    expanded = flags.FLAGS.read_flags_from_files(argv, force_gnu=False)
+    try:
+        expanded = flags.FLAGS.read_flags_from_files(argv, force_gnu=False)
+    except flags.Error as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(1)
     return app.parse_flags_with_usage([expanded[0], *map(_with_underscores, expanded[1:])])
 
 

@@ -1,7 +1,7 @@
 """Train a hand keypoint detector.
 
     python train.py --datapath=hand_labels_synth
-    python train.py --flagfile=models/cpm_cmu.flags --data=cmu_synth=DIR --data=cmu_manual=DIR:0.5
+    python train.py --flagfile=models/cpm_cmu.flags --data=cmu_synth=DIR:1 --data=cmu_manual=DIR:1
 
 Dashes and underscores in flag names mean the same. The same command again goes on where the run stopped.
 """
@@ -14,16 +14,16 @@ from cpm_hand.cli.command import quiet_tensorflow, run_main
 
 _DATAPATH = flags.DEFINE_string("datapath", None, "CMU's hand_labels_synth; short for --data=cmu_synth=DIR.")
 _DATA = flags.DEFINE_multi_string(
-    "data", [], "NAME=DIR[:WEIGHT] of a training set; repeat to mix sets. WEIGHT is a set's share of the pictures, "
-    "by default its size. Flags of a flagfile and of the command line add up. Names: cmu_synth, cmu_manual, "
-    "cmu_panoptic.")
+    "data", [], "NAME=DIR[:WEIGHT] of a training set; repeat to mix sets. WEIGHT is a set's share of the pictures; "
+    "without any, each picture is shown alike. Flags of a flagfile and of the command line add up. Names: "
+    "cmu_synth, cmu_manual, cmu_panoptic.")
 _VALIDATION_FRACTION = flags.DEFINE_float(
     "validation_fraction", 0.05, "Share of the source photographs and videos held back, chosen by a hash of their "
     "names.", lower_bound=0, upper_bound=0.9)
 _VALIDATION_DATA = flags.DEFINE_multi_string(
     "validation_data", [], "NAME=DIR of a validation set; then nothing is held back from training.")
-_LIMIT = flags.DEFINE_integer("limit", 0, "Use only the first so many hands; 0 is all. 1 is the one-picture test, "
-                              "which also writes overfit.png and overfit.gif.", lower_bound=0)
+_LIMIT = flags.DEFINE_integer("limit", 0, "Use only the first so many hands of each set; 0 is all. 1 is the "
+                              "one-picture test, which also writes overfit.png and overfit.gif.", lower_bound=0)
 _AUGMENT = flags.DEFINE_enum("augment", "default", ["none", "default", "strong"],
                              "Random rotation, scale, shift, mirror, colour, blur and occluder.")
 _HANDS = flags.DEFINE_enum("hands", "both", ["both", "right"],
@@ -70,7 +70,8 @@ _STRATEGY = flags.DEFINE_enum("strategy", None, ["none", "mirrored", "multi_work
                               "One device, all devices of this machine, or the machines in TF_CONFIG. By default "
                               "mirrored where there are several GPUs.")
 _GPUS = flags.DEFINE_integer("gpus", 0, "Use the first so many GPUs; 0 is all there are.", lower_bound=0)
-_SEED = flags.DEFINE_integer("seed", 0, "Of weights, order and augmentation.", lower_bound=0)
+_SEED = flags.DEFINE_integer("seed", 0, "Of weights, order and augmentation.", lower_bound=0,
+                             upper_bound=2**32 - 1)
 _DETERMINISTIC = flags.DEFINE_bool("deterministic", False, "The same weights to the last bit in each run on the same "
                                    "machine and number of threads; slower on GPUs.")
 
@@ -107,8 +108,8 @@ def _print_summary() -> None:
     print(f"net              {spec.net}, {spec.stages} stages, width {spec.width:g}, input {spec.size} x {spec.size}")
     print(f"parameters       {costs.parameters:,} ({4e-6 * costs.parameters:.1f} MB in float32)")
     print(f"multiply-adds    {costs.macs / 1e9:.2f} GMAC per picture")
-    print(f"memory           {costs.activation_bytes / 1e6:.1f} MB of activations per picture in float32; a training step "
-          f"keeps them, and")
+    print(f"memory           {costs.activation_bytes / 1e6:.1f} MB of activations per picture in float32; a training "
+          f"step keeps them, and")
     print(f"                 {16e-6 * costs.parameters:.1f} MB of weights, gradients and Adam's moments once")
 
 
@@ -117,6 +118,8 @@ def _schedule(num_hands: int):
     steps = _STEPS.value or -(-_MAX_EPOCH.value * num_hands // _BATCHSIZE.value)
     if _SCHEDULE.value == "steps" and not _LR_BOUNDARIES.value:
         raise ValueError("--schedule=steps needs --lr_boundaries=STEP, once for each step at which to go down.")
+    if _SCHEDULE.value != "steps" and _LR_BOUNDARIES.value:
+        raise ValueError(f"--lr_boundaries belongs to --schedule=steps, got --schedule={_SCHEDULE.value}.")
     return Schedule(_SCHEDULE.value, _LR.value, steps, _WARMUP_STEPS.value,
                     tuple(sorted(_LR_BOUNDARIES.value)), _LR_FACTOR.value)
 
@@ -139,10 +142,12 @@ def _flags_text() -> str:
     return "".join(line + "\n" for line in sorted(lines))
 
 
-def _start(engine):
+def _start(engine, run_dir: str):
     """Weights from elsewhere: a checkpoint to go on from in full, or None after loading by name."""
     from cpm_hand import checkpoints, weights
     from cpm_hand.reports import LOGGER
+    if checkpoints.steps(run_dir) or not engine.is_chief:
+        return None  # the run goes on from its own checkpoint, and workers follow the chief
     if _BACKBONE_WEIGHTS.value != "none":
         report = weights.start_from_vgg19(engine.model, _BACKBONE_WEIGHTS.value)
         LOGGER.info("backbone weights: %d arrays used from %s, %d layers start anew", len(report.used),
@@ -191,7 +196,7 @@ def main(argv) -> int:
         keep=_KEEP.value, patience=_PATIENCE.value, early_stop=_EARLY_STOP.value, flags=_flags_text())
     training.check(data, settings, optimisation, strategy)
     engine = engines.Engine(spec, optimisation, strategy)
-    outcome = training.Run(engine, data, settings, _start(engine)).train()
+    outcome = training.Run(engine, data, settings, _start(engine, settings.run_dir)).train()
     return 128 + outcome.signal if outcome.signal else 0
 
 
