@@ -23,9 +23,11 @@ quick: install
 lint: install
 	$(BIN)/ruff check .
 
+bench: export TF_CPP_MIN_LOG_LEVEL = 2
 bench: install
 	$(BIN)/python benchmarks/step.py
 	$(BIN)/python benchmarks/pipeline.py
+	$(BIN)/python benchmarks/memory.py
 
 clean:
 	rm -rf $(VENV) build dist out *.egg-info .pytest_cache .ruff_cache

@@ -52,6 +52,7 @@ def export(checkpoint_path, destinations: dict[str, str | os.PathLike], report=p
     model = inference.inference_model(runtimes.restore_net(checkpoint), checkpoint.spec.target)
     metadata = {"spec": checkpoint.spec.to_json(), "source": pathlib.Path(checkpoint_path).name,
                 "step": checkpoint.step, "averaged": bool(checkpoint.ema), "version": cpm_hand.__version__,
+                "hands": checkpoint.state.get("hands", "both"),
                 "input": "image: uint8 RGB [B, size, size, 3]", "outputs": list(runtimes.OUTPUTS)}
     written = []
     for name, destination in destinations.items():

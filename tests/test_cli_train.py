@@ -202,7 +202,8 @@ def test_one_picture_is_learnt_by_heart(tmp_path):
                     "--input-width=184", "--width=0.25", "--stages=3", "--batchsize=1",
                     "--steps=200", "--lr=5e-4", "--tag=one"], check=True, cwd=tmp_path, env=os.environ)
     run = tmp_path / "models/train/one"
-    losses = np.array([json.loads(line) for line in (run / "overfit/losses.jsonl").read_text().splitlines()])[:, 1:].sum(1)
+    lines = (run / "overfit/losses.jsonl").read_text().splitlines()
+    losses = np.array([json.loads(line) for line in lines])[:, 1:].sum(1)
     assert losses[-1] < 0.05 * losses[0]
     assert images.read(run / "overfit.png").shape[0] > 500
 

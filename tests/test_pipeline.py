@@ -49,6 +49,11 @@ def test_a_weighted_set_shows_all_its_samples_before_it_repeats_one():
     assert len(set(large[:90])) == 90
 
 
+def test_a_set_that_would_never_be_shown_is_refused():
+    with pytest.raises(ValueError, match="a set would never be shown: the weights .0.1, 5591"):
+        Mixture([100, 5591], [0.1, 5591])
+
+
 def test_another_seed_gives_another_order():
     assert list(Mixture([50], seed=0).samples(0, 50)) != list(Mixture([50], seed=1).samples(0, 50))
 
