@@ -240,3 +240,19 @@ def evaluation_batches(loader: Loader, target: BeliefMaps, *, batch_size: int, r
                           deterministic=True)
     dataset = dataset.batch(batch_size)
     return dataset.map(functools.partial(_encode, target, loader.size)).prefetch(1)
+
+
+def first_batch(loader: Loader, target: BeliefMaps, count: int) -> Batch:
+    """A few pictures from all over a set, the same ones each time, as they are before any augmentation.
+
+    Args:
+        loader: of the set; bad pictures are treated as it treats them.
+        target: how keypoints become maps.
+        count: how many; fewer where the set is smaller.
+    """
+    rows = np.unique(np.linspace(0, loader.labels.num_hands - 1, count).astype(int))
+    plain = Loader(loader.labels, loader.size, hands=loader.hands, skip_bad=loader.skip_bad)
+    try:
+        return next(iter(evaluation_batches(plain, target, batch_size=len(rows), rows=rows)))
+    finally:
+        loader.failure = loader.failure or plain.failure

@@ -13,6 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from cpm_hand import __version__, draw, images
+from cpm_hand.validation import Validation
 
 LOGGER = logging.getLogger("train")
 
@@ -100,6 +101,32 @@ class Report:
             for name, value in numbers.items():
                 tf.summary.scalar(f"{kind}/{name}", value)
         self._events.flush()
+
+    def training(self, step: int, losses: np.ndarray, *, rate: float, examples: float, epoch: float) -> None:
+        """A training step's line in the log, and its curves.
+
+        Args:
+            step: steps done.
+            losses: per stage, [S].
+            rate: learning rate.
+            examples: pictures per second.
+            epoch: passes over the training set.
+        """
+        # The prior replica's line, so that people's scripts still read it.
+        LOGGER.info("epoch=%.2f step=%d, %.4f examples/sec lr=%f, loss=%g, loss_ll_heat=%g",
+                    epoch, step, examples, rate, losses.sum(), losses[-1])
+        stages = {f"loss_stage{stage}": value for stage, value in enumerate(losses, start=1)}
+        self.scalars(step, "train", {"loss": losses.sum(), **stages, "learning_rate": rate,
+                                     "examples_per_second": examples, "epoch": epoch})
+
+    def validation(self, step: int, result: Validation) -> None:
+        """A validation's line in the log, and its curves."""
+        LOGGER.info("validation(%d) %s loss=%g, loss_ll_heat=%g, error=%.2f%% of width (%.2f px, %d joints), "
+                    "PCK@0.2=%.3f", result.num_pictures, self.run_dir.name, result.loss, result.per_stage[-1],
+                    result.error_percent, result.error_px, result.num_joints, result.pck)
+        self.scalars(step, "validation", {
+            "loss": result.loss, "loss_last_stage": result.per_stage[-1], "error_percent": result.error_percent,
+            "error_px": result.error_px, "pck@0.2": result.pck, "joints": result.num_joints})
 
     def pictures(self, step: int, kind: str, engine, batch) -> None:
         """The fixed pictures with each stage's strongest belief and the skeleton, into TensorBoard.

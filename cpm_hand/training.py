@@ -12,10 +12,10 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 
 from cpm_hand import checkpoints, guards, overfit, reports
 from cpm_hand.engine import Engine, Optimisation
-from cpm_hand.pipeline import Data, Loader, evaluation_batches, training_batches
+from cpm_hand.pipeline import Data, evaluation_batches, first_batch, training_batches
 from cpm_hand.reports import LOGGER
 from cpm_hand.schedules import Progress, Schedule
-from cpm_hand.validation import Validation, validate
+from cpm_hand.validation import validate
 
 
 class Diverged(ValueError):
@@ -123,17 +123,10 @@ class Run:
                                    f"{self.engine.spec.size} px in a batch")
 
     def _fixed_pictures(self) -> dict:
-        kinds = {"train": self.data.training, "validation": self.data.validation}
-        pictures = {}
-        for kind, loader in kinds.items():
-            if loader is None or not self.engine.is_chief:
-                continue
-            rows = np.unique(np.linspace(0, loader.labels.num_hands - 1, NUM_PICTURES).astype(int))
-            plain = Loader(loader.labels, loader.size, hands=loader.hands, skip_bad=loader.skip_bad)
-            with guards.clear_errors(plain):
-                pictures[kind] = next(iter(evaluation_batches(plain, self.engine.spec.target, batch_size=len(rows),
-                                                              rows=rows)))
-        return pictures
+        loaders = {"train": self.data.training, "validation": self.data.validation}
+        with self._clear_errors():
+            return {kind: first_batch(loader, self.engine.spec.target, NUM_PICTURES)
+                    for kind, loader in loaders.items() if loader is not None and self.engine.is_chief}
 
     def _validation_batches(self):
         """This worker's part of the validation set; made once, since each making traces functions that stay."""
@@ -255,13 +248,7 @@ class Run:
         examples = (self.step - self.logged_step) * self.data.batch_size / max(now - self.logged_at - self.paused, 1e-9)
         self.logged_at, self.logged_step, self.paused = now, self.step, 0.0
         epoch = self.step * self.data.batch_size / self.data.mixture.length
-        losses = self.last_losses
-        # The prior replica's line, so that people's scripts still read it.
-        LOGGER.info("epoch=%.2f step=%d, %.4f examples/sec lr=%f, loss=%g, loss_ll_heat=%g",
-                    epoch, self.step, examples, self.rate, losses.sum(), losses[-1])
-        self.report.scalars(self.step, "train", {
-            "loss": losses.sum(), **{f"loss_stage{stage}": value for stage, value in enumerate(losses, start=1)},
-            "learning_rate": self.rate, "examples_per_second": examples, "epoch": epoch})
+        self.report.training(self.step, self.last_losses, rate=self.rate, examples=examples, epoch=epoch)
         self._list_bad()
 
     def _list_bad(self) -> None:
@@ -285,7 +272,7 @@ class Run:
         if self.validation is None:
             return
         result = validate(self.engine, self.validation)
-        self._report_validation(result)
+        self.report.validation(self.step, result)
         patience = self.settings.patience if self.settings.schedule.kind == "plateau" else 0
         after = self.progress.after(result.error_percent, self.step, patience)
         improved = after.best != self.progress.best
@@ -294,14 +281,6 @@ class Run:
             self.progress = after
         if improved:
             self._save(checkpoints.best_path(self.settings.run_dir))
-
-    def _report_validation(self, result: Validation) -> None:
-        LOGGER.info("validation(%d) %s loss=%g, loss_ll_heat=%g, error=%.2f%% of width (%.2f px, %d joints), "
-                    "PCK@0.2=%.3f", result.num_pictures, self.report.run_dir.name, result.loss, result.per_stage[-1],
-                    result.error_percent, result.error_px, result.num_joints, result.pck)
-        self.report.scalars(self.step, "validation", {
-            "loss": result.loss, "loss_last_stage": result.per_stage[-1], "error_percent": result.error_percent,
-            "error_px": result.error_px, "pck@0.2": result.pck, "joints": result.num_joints})
 
     def _is_over(self) -> bool:
         return bool(self.settings.early_stop) and self.progress.stale >= self.settings.early_stop

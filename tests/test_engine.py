@@ -4,7 +4,7 @@ import pytest
 import tensorflow as tf
 
 from cpm_hand import checkpoints, nets
-from cpm_hand.engine import Engine, Optimisation, describe, make_strategy
+from cpm_hand.engine import Engine, Optimisation, describe
 from cpm_hand.pipeline import Batch
 from cpm_hand.targets import BeliefMaps
 
@@ -185,24 +185,3 @@ def test_a_checkpoint_without_averages_does_not_fit_a_run_that_keeps_them():
 
 def test_a_net_is_described_in_the_words_of_the_flags():
     assert describe(SPEC) == "--net=cpm --size=64 --stages=2 --width=0.0625 with 21 joints"
-
-
-def test_more_gpus_than_there_are_is_refused():
-    with pytest.raises(ValueError, match=r"--gpus=99, but TensorFlow sees \d+ GPU"):
-        make_strategy("mirrored", gpus=99)
-
-
-@pytest.mark.parametrize("config", [
-    "{", "[]", '{"cluster": {"worker": ["a:1"]}}',
-    '{"cluster": {"worker": ["a:1", "b:1"]}, "task": {"type": "worker", "index": 5}}',
-    '{"cluster": {"chief": ["a:1"], "worker": ["b:1"]}, "task": {"type": "worker", "index": 0}}'])
-def test_a_tf_config_that_would_not_work_is_refused(monkeypatch, config):
-    monkeypatch.setenv("TF_CONFIG", config)
-    with pytest.raises(ValueError, match="TF_CONFIG .*xpected .*worker"):
-        make_strategy("multi_worker")
-
-
-def test_multi_worker_without_tf_config_says_what_it_needs(monkeypatch):
-    monkeypatch.delenv("TF_CONFIG", raising=False)
-    with pytest.raises(ValueError, match="needs the environment variable TF_CONFIG"):
-        make_strategy("multi_worker")

@@ -15,9 +15,9 @@ PACKAGE = pathlib.Path(cpm_hand.__file__).parent
 LAYERS = [
     {"hand", "geometry"},
     {"labels", "images", "targets", "losses", "metrics", "augment", "draw", "schedules",
-     "pickles"},
-    {"nets", "datasets", "inference", "validation", "reports", "overfit"},
-    {"pipeline", "checkpoints"},
+     "pickles", "strategies"},
+    {"nets", "datasets", "inference", "validation", "overfit"},
+    {"pipeline", "checkpoints", "reports"},
     {"weights", "runtimes", "engine", "sets", "guards"},
     {"predict", "parity"},
     {"export"},

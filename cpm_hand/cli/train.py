@@ -127,12 +127,12 @@ def _schedule(num_hands: int):
 def _strategy():
     import tensorflow as tf
 
-    from cpm_hand import engine
+    from cpm_hand import strategies
     name = _STRATEGY.value
     if name is None:
         gpus = _GPUS.value or len(tf.config.list_physical_devices("GPU"))
         name = "mirrored" if gpus > 1 else "none"
-    return engine.make_strategy(name, _GPUS.value)
+    return strategies.make(name, _GPUS.value)
 
 
 def _flags_text() -> str:
