@@ -24,6 +24,7 @@ setup(
         "keras>=3.15,<3.16",
         "numpy>=2.0",
         "scipy>=1.14",
+        "numba>=0.61",  # the renderer's inner loops
         # Not opencv-python: that one wants libGL.so.1. Below 5: the warp of 4.14 takes 0.6 of the time of 5.0.
         "opencv-python-headless>=4.10,<5",
         "absl-py>=2.1",
@@ -32,7 +33,7 @@ setup(
         "pillow>=10.3",  # picture sizes without decoding, GIF
         "tqdm>=4.66",  # progress bars
     ],
-    extras_require={"dev": ["pytest>=8", "pytest-timeout>=2.3", "ruff>=0.6", "psutil>=6"]},
+    extras_require={"dev": ["pytest>=8", "pytest-timeout>=2.3", "pytest-xdist>=3.6", "ruff>=0.6", "psutil>=6"]},
     entry_points={
         "console_scripts": [
             "cpm-hand-train=cpm_hand.cli.train:run",

@@ -59,7 +59,6 @@ def write_label(folder, number, **changes):
 # ---- what a person asks for
 
 @pytest.mark.parametrize("arguments, text", [
-    ([], "no training data: give --datapath=DIR"),
     (["--datapath=nowhere"], "nowhere"),
     (["--data=cmu_synth"], "expected NAME=DIR or NAME=DIR:WEIGHT"),
     (["--data=freihand=x"], "unknown dataset 'freihand'; the datasets are cmu_manual, cmu_panoptic, cmu_synth"),
@@ -93,6 +92,19 @@ def test_dashes_and_underscores_are_one_in_flagfiles_too(tmp_path):
     with flagsaver.flagsaver():
         command.parse_flags(["train.py", "--flagfile=some.flags", "--checkpoint-every=9"])
         assert (flags.FLAGS.max_epoch, flags.FLAGS.log_every, flags.FLAGS.checkpoint_every) == (7, 3, 9)
+
+
+@pytest.mark.slow
+def test_without_data_it_renders_a_set_once_and_says_so(capfd, monkeypatch):
+    monkeypatch.setattr(train, "DEMO_COUNT", 6)
+    monkeypatch.setattr(train, "DEMO_SIZE", 64)
+    monkeypatch.setattr(train.os, "cpu_count", lambda: 1)
+    for steps in (2, 3):
+        status, text = call(capfd, f"--steps={steps}")
+        assert status == 0 and "no --datapath given: training on hands rendered here" in text
+    assert len(list(pathlib.Path("models/data/hands/synth_rendered").glob("*.jpg"))) == 6
+    recorded = pathlib.Path("models/train/demo/flags.txt").read_text()
+    assert "--ema_decay=0.998" in recorded and "--width=0.015625" in recorded    # the demo's, and the given one
 
 
 # ---- what is wrong with a file

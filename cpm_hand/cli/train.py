@@ -1,5 +1,6 @@
 """Train a hand keypoint detector.
 
+    python train.py                                  (renders a set of hands and trains a narrow net on it)
     python train.py --datapath=hand_labels_synth
     python train.py --flagfile=models/cpm_cmu.flags --data=cmu_synth=DIR:1 --data=cmu_manual=DIR:1
 
@@ -7,6 +8,8 @@ Dashes and underscores in flag names mean the same. The same command again goes 
 """
 
 import os
+import pathlib
+import sys
 
 from absl import app, flags
 
@@ -91,6 +94,32 @@ _SUMMARY = flags.DEFINE_bool("summary", False, "Print parameters, multiply-accum
                              "leave.")
 
 
+DEMO_FOLDER, DEMO_COUNT, DEMO_SIZE = os.path.join("models", "data", "hands"), 4000, 184
+
+
+def _render_demo() -> str:
+    """Without data: render a set once, and take the demo's flags wherever the command line does not say otherwise."""
+    from tqdm import tqdm
+
+    from cpm_hand.rendering import scene, writer
+    flagfile = pathlib.Path(__file__).parents[2] / "models" / "demo.flags"
+    if not flagfile.exists():
+        raise ValueError("no training data: give --datapath=DIR with CMU's hand_labels_synth, or --data=NAME=DIR. A "
+                         "checkout of the repository also trains without, on hands it renders itself.")
+    given = {name for name in flags.FLAGS if flags.FLAGS[name].present}
+    for line in flagfile.read_text().splitlines():
+        name, _, value = line.removeprefix("--").partition("=")
+        if line.startswith("--") and name not in given:
+            flags.FLAGS[name].parse(value)
+    print(f"no --datapath given: training on hands rendered here, with the flags of {flagfile}.\n"
+          f"Rendering {DEMO_COUNT} pictures into {DEMO_FOLDER} (only once; what is there stays) ...", file=sys.stderr)
+    options = scene.Options(size=(DEMO_SIZE, DEMO_SIZE), empty_share=0.05)
+    numbers = writer.write(DEMO_FOLDER, DEMO_COUNT, options=options, workers=os.cpu_count() or 1)
+    for _ in tqdm(numbers, total=DEMO_COUNT, unit="picture", disable=None, dynamic_ncols=True):
+        pass
+    return DEMO_FOLDER
+
+
 def _spec():
     from cpm_hand import nets
     row = nets.find(_NET.value)
@@ -170,6 +199,9 @@ def main(argv) -> int:
     """Flags to one training run; the exit status is 128 + the signal's number when one ended it."""
     if len(argv) > 1:
         raise app.UsageError(f"Unexpected arguments: {argv[1:]}; flags are written --name=value.")
+    datapath = _DATAPATH.value
+    if not (datapath or _DATA.value or _SUMMARY.value):
+        datapath = _render_demo()  # before TensorFlow starts threads beside which no process can be started
     quiet_tensorflow()
     if _SUMMARY.value:
         return _print_summary()
@@ -183,7 +215,7 @@ def main(argv) -> int:
     keras.utils.set_random_seed(_SEED.value)
     if _DETERMINISTIC.value:
         tf.config.experimental.enable_op_determinism()
-    data_flags = _DATA.value + ([f"cmu_synth={_DATAPATH.value}"] if _DATAPATH.value else [])
+    data_flags = _DATA.value + ([f"cmu_synth={datapath}"] if datapath else [])
     data = sets.prepare(sets.parse(data_flags), sets.parse(_VALIDATION_DATA.value), sets.Choice(
         size=_spec().size, batch_size=_BATCHSIZE.value, augmentation=_AUGMENT.value, hands=_HANDS.value,
         seed=_SEED.value, skip_bad=_SKIP_BAD.value, limit=_LIMIT.value,

@@ -1,0 +1,1 @@
+"""Procedural hands: kinematics, skin, camera and light, down to a layer of pixels with exact labels."""

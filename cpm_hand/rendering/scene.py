@@ -1,0 +1,220 @@
+"""One labelled picture: background, hand, what is held or in front, and the camera's faults."""
+
+import functools
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+
+from cpm_hand import geometry
+from cpm_hand.rendering import backgrounds, hands, sensor, things
+
+
+class Options(NamedTuple):
+    """What all scenes of a set have in common.
+
+    Attributes:
+        size: width and height, px.
+        hand_px: least and most of the tight joint box's longer side, px; None is 35-90 % of the shorter side.
+        empty_share: share of scenes without a hand.
+        cut_share: share of hands that the border may cut off, with up to half of their joints.
+        backgrounds: folder of pictures to stand behind the hands; None paints them.
+        depth: keep the hand's depth.
+        mask: keep its silhouette.
+        realism: strength of the camera's faults; 0 is a perfect camera.
+    """
+
+    size: tuple[int, int] = (368, 368)
+    hand_px: tuple[float, float] | None = None
+    empty_share: float = 0.0
+    cut_share: float = 0.1
+    backgrounds: str | None = None
+    depth: bool = False
+    mask: bool = False
+    realism: float = 1.0
+
+
+class Picture(NamedTuple):
+    """A rendered picture with its truth.
+
+    Attributes:
+        image: uint8 [H, W, 3], RGB.
+        label: what goes into the JSON file; `hand_pts` [[x, y, 1], …] in px, or `has_hand` False.
+        jpeg_quality: to store it with.
+        depth_mm: uint16 [H, W], 0 where there is no hand; None unless asked for.
+        mask: uint8 [H, W], 255 the visible hand, 128 hidden behind something; None unless asked for.
+    """
+
+    image: np.ndarray
+    label: dict
+    jpeg_quality: int
+    depth_mm: np.ndarray | None
+    mask: np.ndarray | None
+
+
+SECOND_HAND = 0.08  # share of scenes with another hand behind the labelled one
+HELD = 0.75         # share of gripping hands that hold something one can see
+NEAR_THING = 0.12   # share of other hands with something before or behind them
+OCCLUDER = 0.06     # share of scenes with something before everything
+
+
+def check(options: Options) -> None:
+    """Refuse impossible scenes.
+
+    Raises:
+        ValueError: a size, range or share that cannot be, or a folder of backgrounds without pictures.
+    """
+    width, height = options.size
+    if not (32 <= min(width, height) and max(width, height) <= 8192):
+        raise ValueError(f"--size={width}x{height}: sides must be 32 to 8192 px.")
+    if options.hand_px is not None:
+        least, most = options.hand_px
+        if not 8 <= least <= most <= 4 * max(width, height):
+            raise ValueError(f"--hand_px={least:g},{most:g}: expected MIN,MAX with 8 <= MIN <= MAX, in px.")
+    for name in ("empty_share", "cut_share"):
+        if not 0 <= getattr(options, name) <= 1:
+            raise ValueError(f"--{name} must be between 0 and 1, got {getattr(options, name)}.")
+    if options.backgrounds is not None:
+        _folder(options.backgrounds)
+
+
+@functools.lru_cache(maxsize=4)
+def _folder(path: str) -> list[str]:
+    return backgrounds.from_folder(path)
+
+
+def render(seed: int, number: int, options: Options) -> Picture:
+    """Picture `number` of the set of that seed: a pure function of the two and the options."""
+    cv2.setNumThreads(1)  # a worker per core already; OpenCV's own threads only spin beside them
+    rng = np.random.default_rng([seed, number])
+    width, height = options.size
+    image = _behind(rng, options)
+    quality = sensor.jpeg_quality(rng)
+    if rng.random() < options.empty_share:
+        if rng.random() < 0.3:
+            things.paste(image, things.occluder(rng, width, height))
+        return Picture(sensor.expose(rng, image, options.realism), {"has_hand": False}, quality,
+                       *_layers(options, np.full((height, width), np.inf), np.zeros((height, width)), None))
+    camera = hands.sample_camera(rng, options.size)
+    if rng.random() < SECOND_HAND:
+        other = hands.render_hand(rng, camera, options.size, **_placed(rng, options, cut=True))
+        image = _composite(image, other.rgb, other.alpha)
+    layer = hands.render_hand(rng, camera, options.size, **_placed(rng, options, rng.random() < options.cut_share))
+    image = _under_light(image, layer)
+    front = _things(rng, layer, camera, options.size)
+    for thing in front:
+        if not thing.is_in_front:
+            things.paste(image, thing)
+    image = _composite(image, layer.rgb, layer.alpha)
+    cover = np.zeros((height, width), np.float32)
+    for thing in front:
+        if thing.is_in_front:
+            things.paste(image, thing)
+            _add_cover(cover, thing)
+    image = sensor.expose(rng, image, options.realism)
+    return Picture(image, _label(layer, camera, cover), quality,
+                   *_layers(options, layer.depth_mm, layer.alpha, cover))
+
+
+def _behind(rng, options: Options) -> np.ndarray:
+    width, height = options.size
+    if options.backgrounds is None:
+        return backgrounds.background(rng, width, height)
+    paths = _folder(options.backgrounds)
+    return backgrounds.crop_of(rng, backgrounds.read_once(paths[int(rng.integers(len(paths)))]), width, height)
+
+
+def _placed(rng, options: Options, cut: bool) -> dict:
+    """Size and place of the tight joint box: inside the picture, or with its centre near the border."""
+    size = np.array(options.size, float)
+    least, most = options.hand_px or (0.35 * size.min(), 0.9 * size.min())
+    box = rng.uniform(least, most)
+    room = np.maximum(size - 1.06 * box, 0) / 2
+    if cut:
+        room = np.maximum(size / 2 - 0.15 * box, room)
+    centre = (size - 1) / 2 + rng.uniform(-1, 1, 2) * room
+    return {"box_px": float(box), "box_centre": (float(centre[0]), float(centre[1]))}
+
+
+def _under_light(image: np.ndarray, layer: hands.HandLayer) -> np.ndarray:
+    """A soft dark edge behind the hand: what is near it lies a little in its shade."""
+    if not layer.alpha.any():
+        return image
+    reach = max(image.shape[0] / 60, 1.0)
+    shade = cv2.GaussianBlur(layer.alpha, (0, 0), reach)
+    return np.uint8(image * (1 - 0.25 * shade)[..., None])
+
+
+def _things(rng, layer: hands.HandLayer, camera: hands.Camera, size) -> list[things.Layer]:
+    """What is held (through the fist or on the palm's side), beside the hand, or before everything."""
+    width, height = size
+    found = []
+    if layer.held is not None and rng.random() < HELD:
+        ends = layer.held.ends
+        if (ends[:, 2] > 60).all():
+            start, end = camera.project(ends)
+            thick = 2 * layer.held.radius * camera.focal_px / ends[:, 2].mean()
+            # Held things lie between palm and fingers: whichever the camera is nearer to covers them.
+            in_front = ends[:, 2].mean() < layer.joints_mm[[4, 8, 12, 16, 20], 2].mean()
+            found.append(things.hold(rng, start, end, width, height, thickness=float(max(thick, 3.0)),
+                                     is_in_front=bool(in_front)))
+    elif rng.random() < NEAR_THING:
+        one, other = layer.keypoints[rng.choice([4, 8, 12])], layer.keypoints[rng.choice([0, 5, 17])]
+        away = (one - other) * rng.uniform(0.3, 1.2)
+        found.append(things.hold(rng, other + 0.2 * away, one + away, width, height,
+                                 is_in_front=bool(rng.random() < 0.4)))
+    if rng.random() < OCCLUDER:
+        found.append(things.occluder(rng, width, height))
+    return found
+
+
+def _to_srgb(linear: np.ndarray) -> np.ndarray:
+    linear = np.clip(linear, 0, 1)
+    return np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055) * 255
+
+
+def _composite(image: np.ndarray, rgb: np.ndarray, alpha: np.ndarray) -> np.ndarray:
+    """A new picture: linear light with coverage over sRGB; worked only where there is coverage."""
+    rows, columns = np.flatnonzero(alpha.any(1)), np.flatnonzero(alpha.any(0))
+    if not len(rows):
+        return image
+    window = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
+    out = image.copy()
+    share = alpha[window][..., None]
+    out[window] = np.uint8(image[window] * (1 - share) + _to_srgb(rgb[window]) * share + 0.5)
+    return out
+
+
+def _add_cover(cover: np.ndarray, thing: things.Layer) -> None:
+    height, width = thing.alpha.shape
+    window = cover[thing.y:thing.y + height, thing.x:thing.x + width]
+    np.maximum(window, thing.alpha / np.float32(255), out=window)
+
+
+def _label(layer: hands.HandLayer, camera: hands.Camera, cover: np.ndarray) -> dict:
+    """CMU's keys, and more: 3D joints, camera, occlusion, pose class, skin tone."""
+    height, width = cover.shape
+    cell = np.round(layer.keypoints).astype(int)
+    inside = geometry.inside(layer.keypoints, width, height)
+    x, y = np.clip(cell[:, 0], 0, width - 1), np.clip(cell[:, 1], 0, height - 1)
+    # A joint lies inside the flesh: it is hidden where the nearest skin is clearly nearer than its own.
+    nearer = layer.joints_mm[:, 2] - layer.depth_mm[y, x] > 2.2 * layer.half_widths_mm + 4
+    occluded = inside & (nearer | (cover[y, x] > 0.5))
+    return {
+        "hand_pts": [[round(float(px), 4), round(float(py), 4), 1.0] for px, py in layer.keypoints],
+        "is_left": int(layer.is_left), "has_hand": True,
+        "joints_mm": [[round(float(value), 4) for value in joint] for joint in layer.joints_mm],
+        "camera": [[camera.focal_px, 0, camera.centre_px[0]], [0, camera.focal_px, camera.centre_px[1]], [0, 0, 1]],
+        "occluded": [bool(value) for value in occluded],
+        "pose_class": layer.pose_class, "skin_tone": int(layer.skin_tone)}
+
+
+def _layers(options: Options, depth_mm: np.ndarray, alpha: np.ndarray, cover) -> tuple:
+    depth = mask = None
+    if options.depth:
+        depth = np.where(np.isfinite(depth_mm), np.clip(np.round(depth_mm), 1, 65535), 0).astype(np.uint16)
+    if options.mask:
+        hidden = np.zeros(alpha.shape, bool) if cover is None else cover > 0.5
+        mask = np.where(alpha > 0.5, np.where(hidden, 128, 255), 0).astype(np.uint8)
+    return depth, mask
+

@@ -1,0 +1,100 @@
+"""Write a labelled set of rendered hands in CMU's own layout; interrupted runs go on, no file is ever half written."""
+
+import concurrent.futures
+import functools
+import json
+import multiprocessing
+import pathlib
+from collections.abc import Iterator
+
+import cv2
+import numpy as np
+
+from cpm_hand import images
+from cpm_hand.rendering import scene
+
+FOLDER = "synth_rendered"  # the reader of CMU's synthetic hands knows it
+RECORD = "rendered.json"   # beside the folder: what the set was made with
+
+
+def write(out, count: int, *, seed: int = 0, options: scene.Options | None = None, workers: int = 1) -> Iterator[int]:
+    """Write pictures 1 .. count; those that are already there are left as they are.
+
+    Picture i is a pure function of (seed, i) and the options, whatever the number of workers.
+
+    Args:
+        out: folder; the pictures go to its `synth_rendered`.
+        count: number of pictures.
+        seed: of the set.
+        options: of all scenes.
+        workers: processes.
+
+    Yields:
+        the number of each picture as it is done, in any order.
+
+    Raises:
+        ValueError: a negative count or seed, no worker, or a folder that holds a set made otherwise.
+        OSError: the folder cannot be written or the disk is full; the text names the file.
+    """
+    options = options or scene.Options()
+    for name, value, least in (("count", count, 0), ("seed", seed, 0), ("workers", workers, 1)):
+        if value < least:
+            raise ValueError(f"--{name} must be at least {least}, got {value}.")
+    folder = pathlib.Path(out) / FOLDER
+    _claim(pathlib.Path(out), seed, options)
+    there = {int(path.stem) for path in folder.glob("*.json") if path.stem.isdigit()}
+    missing = [number for number in range(1, count + 1) if number not in there]
+    make = functools.partial(write_one, folder, seed, options)
+    if workers == 1:
+        yield from map(make, missing)
+        return
+    # Fresh processes: a copy of one that runs TensorFlow's threads may hang.
+    context = multiprocessing.get_context("spawn")
+    pool = concurrent.futures.ProcessPoolExecutor(workers, mp_context=context)
+    try:
+        parts = [missing[start:start + 32] for start in range(0, len(missing), 32)]
+        for done in concurrent.futures.as_completed([pool.submit(_write_part, make, part) for part in parts]):
+            yield from done.result()
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _write_part(make, numbers: list[int]) -> list[int]:
+    return [make(number) for number in numbers]
+
+
+def _claim(out: pathlib.Path, seed: int, options: scene.Options) -> None:
+    """Remember what a set is made with, and refuse to mix two kinds in one folder."""
+    # Through JSON and back: what is compared is what can be stored.
+    ours = json.loads(json.dumps({"seed": seed, "options": options._asdict()}))
+    record = out / RECORD
+    if record.exists():
+        try:
+            theirs = json.loads(record.read_text())
+        except ValueError as error:
+            raise ValueError(f"{record}: not the record of a rendered set ({error}); remove it if the pictures beside "
+                             f"it are not needed.") from None
+        if theirs != ours:
+            raise ValueError(f"{out}: holds a set made with other settings ({record.name} says so); use another --out, "
+                             f"or the same --seed and scene flags to go on with this one.")
+        return
+    if (out / FOLDER).is_dir() and any((out / FOLDER).iterdir()):
+        raise ValueError(f"{out / FOLDER}: holds files that this program did not write; use another --out.")
+    images.write_bytes(record, (json.dumps(ours, indent=1) + "\n").encode())
+
+
+def write_one(folder: pathlib.Path, seed: int, options: scene.Options, number: int) -> int:
+    """Render picture `number` and write it; the label comes last, so a picture with a label is whole."""
+    made = scene.render(seed, number, options)
+    stem = folder / f"{number:08d}"
+    ok, data = cv2.imencode(".jpg", cv2.cvtColor(made.image, cv2.COLOR_RGB2BGR),
+                            [cv2.IMWRITE_JPEG_QUALITY, made.jpeg_quality])
+    if not ok:
+        raise ValueError(f"{stem}.jpg: OpenCV cannot encode a picture of shape {made.image.shape}.")
+    images.write_bytes(stem.with_suffix(".jpg"), data.tobytes())
+    for suffix, layer in (("_depth.png", made.depth_mm), ("_mask.png", made.mask)):
+        if layer is not None:
+            extra = folder.with_name(folder.name + suffix.removesuffix(".png")) / f"{number:08d}.png"
+            images.write_bytes(extra, cv2.imencode(".png", np.ascontiguousarray(layer))[1].tobytes())
+    images.write_bytes(stem.with_suffix(".json"), json.dumps(made.label).encode())
+    return number

@@ -1,0 +1,179 @@
+"""What stands around a rendered hand: backgrounds, things, the camera."""
+
+import hashlib
+import math
+import subprocess
+import sys
+
+import cv2
+import numpy as np
+import pytest
+
+from cpm_hand import images
+from cpm_hand.rendering import backgrounds, sensor, things
+
+
+def spectral_slope(image: np.ndarray) -> float:
+    """Exponent of the power spectrum of brightness, over a fiftieth to a third of the sampling rate."""
+    grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY).astype(float)
+    window = np.outer(np.hanning(grey.shape[0]), np.hanning(grey.shape[1]))
+    power = np.abs(np.fft.fft2((grey - grey.mean()) * window)) ** 2
+    frequency = np.hypot(np.fft.fftfreq(grey.shape[0])[:, None], np.fft.fftfreq(grey.shape[1]))
+    edges = np.geomspace(0.02, 0.33, 8)
+    rings = [power[(frequency >= low) & (frequency < high)].mean() for low, high in zip(edges, edges[1:])]
+    return np.polyfit(np.log(np.sqrt(edges[1:] * edges[:-1])), np.log(rings), 1)[0]
+
+
+@pytest.mark.parametrize("kind", backgrounds.KINDS)
+def test_every_kind_paints_pictures_of_any_size(kind):
+    for seed in range(3):
+        image = backgrounds.background(np.random.default_rng(seed), 123, 77, {kind: 1.0})
+        assert image.shape == (77, 123, 3) and image.dtype == np.uint8
+        assert image.std() > 0.3
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", backgrounds.KINDS)
+def test_every_kind_paints_wide_pictures(kind):
+    image = backgrounds.background(np.random.default_rng(4), 1280, 720, {kind: 1.0})
+    assert image.shape == (720, 1280, 3) and image.std() > 0.3
+
+
+def test_the_same_generator_state_gives_the_same_bytes():
+    def everything(seed):
+        rng = np.random.default_rng(seed)
+        image = backgrounds.background(rng, 96, 96)
+        things.paste(image, things.hold(rng, (20, 30), (70, 60), 96, 96))
+        things.paste(image, things.occluder(rng, 96, 96))
+        return sensor.expose(rng, image)
+
+    for seed in range(12):
+        first = everything(seed)
+        everything(seed + 100)  # what was painted in between leaves no trace
+        np.testing.assert_array_equal(everything(seed), first)
+    assert (everything(0) != everything(1)).any()
+
+
+@pytest.mark.slow
+def test_another_process_paints_the_same_bytes():
+    code = ("import hashlib, numpy as np; from cpm_hand.rendering import backgrounds, sensor; "
+            "rng = np.random.default_rng(7); "
+            "print(hashlib.sha256(sensor.expose(rng, backgrounds.background(rng, 90, 80))).hexdigest())")
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
+    rng = np.random.default_rng(7)
+    assert hashlib.sha256(sensor.expose(rng, backgrounds.background(rng, 90, 80))).hexdigest() == found
+
+
+def test_weights_choose_the_kind_and_wrong_ones_are_refused():
+    spreads = [np.median([backgrounds.background(np.random.default_rng(seed), 64, 64, weights).std()
+                          for seed in range(8)]) for weights in ({"plain": 1, "leaves": 0}, {"plain": 0, "leaves": 1})]
+    assert spreads[0] < spreads[1]
+    assert set(backgrounds.WEIGHTS) == set(backgrounds.KINDS)
+    with pytest.raises(ValueError, match=r"no such kind of background: lava; there are plain, .*skin"):
+        backgrounds.background(np.random.default_rng(0), 64, 64, {"lava": 1.0})
+    with pytest.raises(ValueError, match="not all 0"):
+        backgrounds.background(np.random.default_rng(0), 64, 64, {"plain": 0.0})
+    with pytest.raises(ValueError, match="at least 0"):
+        backgrounds.background(np.random.default_rng(0), 64, 64, {"plain": 2.0, "room": -1.0})
+
+
+@pytest.mark.parametrize("kind", ["leaves", "noise", "room", "people"])
+def test_the_power_spectrum_falls_as_in_photographs(kind):
+    """Photographs have -2 on average (Field 1987); single ones, and ones a little out of focus, are steeper."""
+    slopes = [spectral_slope(backgrounds.background(np.random.default_rng([seed, 1]), 160, 160, {kind: 1.0}))
+              for seed in range(15)]
+    assert -3.6 < np.median(slopes) < -1.6
+
+
+def test_user_pictures_are_found_sorted_and_cropped(tmp_path):
+    picture = np.random.default_rng(0).integers(0, 255, (60, 90, 3), np.uint8)
+    for name in ("b.png", "deep/a.jpg"):
+        images.write(tmp_path / name, picture)
+    (tmp_path / "notes.txt").write_text("not a picture")
+    paths = backgrounds.from_folder(tmp_path)
+    assert [path.rsplit("/", 1)[-1] for path in paths] == ["b.png", "a.jpg"]
+    image = backgrounds.read_once(paths[0])
+    np.testing.assert_array_equal(image, picture)
+    for size in ((32, 32), (123, 77), (200, 40)):
+        crop = backgrounds.crop_of(np.random.default_rng(1), image, *size)
+        assert crop.shape == (size[1], size[0], 3) and crop.std() > 5
+
+
+def test_a_crop_keeps_proportions():
+    disc = cv2.circle(np.zeros((300, 500, 3), np.uint8), (250, 150), 140, (255, 255, 255), -1)
+    for seed in range(20):
+        crop = backgrounds.crop_of(np.random.default_rng(seed), disc, 100, 60)[..., 0] > 127
+        if not (crop[0].any() or crop[-1].any() or crop[:, 0].any() or crop[:, -1].any()):
+            rows, columns = crop.any(1).sum(), crop.any(0).sum()
+            assert abs(rows - columns) <= 2
+
+
+def test_bad_folders_are_refused_with_what_is_wrong(tmp_path):
+    with pytest.raises(ValueError, match="nowhere: no such folder"):
+        backgrounds.from_folder(tmp_path / "nowhere")
+    with pytest.raises(ValueError, match=r"no pictures in this folder; expected files that end in \.jpg"):
+        backgrounds.from_folder(tmp_path)
+    images.write(tmp_path / "good.png", np.zeros((8, 8, 3), np.uint8))
+    (tmp_path / "broken.jpg").write_bytes(b"\xff\xd8 and no more")
+    with pytest.raises(ValueError, match=r"broken\.jpg: .*Repair it or take it out"):
+        backgrounds.from_folder(tmp_path)
+
+
+@pytest.mark.parametrize("kind", things.THINGS)
+def test_a_thing_lies_where_it_is_held(kind):
+    layer = things.hold(np.random.default_rng(3), (40, 50), (90, 60), 160, 120, kind)
+    alpha = np.zeros((120, 160), np.uint8)
+    alpha[layer.y:layer.y + layer.alpha.shape[0], layer.x:layer.x + layer.alpha.shape[1]] = layer.alpha
+    assert alpha[55, 65] == 255  # its middle
+    assert alpha[5, 5] == alpha[115, 155] == 0
+    assert layer.rgb.shape == (*layer.alpha.shape, 3) and not layer.is_in_front
+
+
+def test_things_outside_the_picture_are_clear_and_masks_hold_them_back():
+    rng = np.random.default_rng(0)
+    assert not things.hold(rng, (-90, -90), (-60, -80), 64, 64, "pen").alpha.any()
+    image = np.full((64, 64, 3), 7, np.uint8)
+    layer = things.hold(rng, (10, 30), (50, 30), 64, 64, "stick", thickness=10)
+    mask = np.zeros((64, 64), np.uint8)
+    things.paste(image, layer, mask)
+    assert (image == 7).all()
+    mask[:, 32:] = 255
+    things.paste(image, layer, mask)
+    assert (image[:, :32] == 7).all() and (image[30, 36:45] != 7).any()
+    with pytest.raises(ValueError, match="no such thing to hold: sword; there are pen"):
+        things.hold(rng, (0, 0), (9, 9), 64, 64, "sword")
+
+
+def test_a_perfect_camera_gives_the_picture_back():
+    image = np.random.default_rng(0).integers(0, 256, (33, 47, 3), np.uint8)
+    seen = sensor.expose(np.random.default_rng(1), image, strength=0)
+    np.testing.assert_array_equal(seen, image)
+    assert not np.shares_memory(seen, image)
+    with pytest.raises(ValueError, match="strength must be 0 or more"):
+        sensor.draw(np.random.default_rng(0), -1)
+
+
+def test_noise_has_the_deviation_that_was_asked_for():
+    for value, expected in ((0, 6.0), (255, 3.0), (128, math.sqrt((36 + 9) / 2))):
+        image = np.full((200, 200, 3), value, np.uint8)
+        seen = sensor.apply(np.random.default_rng(5), image, sensor.Exposure(read=6.0, shot=3.0)).astype(float) - value
+        spread = np.sqrt((seen**2).mean() * (1 if value == 128 else 2))  # clipped on one side at black and white
+        assert spread == pytest.approx(expected, rel=0.06)
+
+
+def test_one_stop_doubles_linear_light():
+    curve = sensor.tone_curves(sensor.Exposure(stops=1.0))
+    linear = [((value / 255 + 0.055) / 1.055) ** 2.4 for value in (100, float(curve[100, 0]))]
+    assert linear[1] / linear[0] == pytest.approx(2, rel=0.02)
+
+
+def test_motion_blurs_along_its_direction_only():
+    image = np.zeros((41, 41, 3), np.uint8)
+    image[20, 20] = 255
+    seen = sensor.apply(np.random.default_rng(0), image, sensor.Exposure(motion_px=8, motion_angle=0.0))[..., 0]
+    assert (seen[20] > 0).sum() >= 8 and (seen[:, 20] > 0).sum() == 1
+
+
+def test_qualities_are_those_that_people_use():
+    drawn = [sensor.jpeg_quality(np.random.default_rng(seed)) for seed in range(500)]
+    assert min(drawn) >= 35 and max(drawn) <= 97 and 78 < np.median(drawn) < 92

@@ -1,0 +1,143 @@
+"""Sets that the renderer writes: whole, repeatable, and read by the flagship's own reader."""
+
+import json
+import subprocess
+import sys
+
+import cv2
+import numpy as np
+import pytest
+
+from cpm_hand import datasets, images
+from cpm_hand.rendering import scene, writer
+
+SMALL = scene.Options(size=(64, 64))
+
+
+def write(folder, count, **settings):
+    return sorted(writer.write(folder, count, **{"options": SMALL, **settings}))
+
+
+def contents(folder):
+    return {path.name: path.read_bytes() for path in sorted((folder / "synth_rendered").iterdir())}
+
+
+@pytest.fixture(scope="module")
+def some(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("set")
+    assert write(folder, 12, seed=5) == list(range(1, 13))
+    return folder
+
+
+def test_the_reader_of_cmus_hands_reads_it_without_a_special_case(some):
+    labels, problems = datasets.read("cmu_synth", some)
+    assert labels.num_hands == 12 and not problems
+    assert labels.visible.all() and set(labels.is_left.tolist()) <= {0, 1}
+    np.testing.assert_array_equal(labels.boxes, [[0, 0, 64, 64]] * 12)
+
+
+def test_the_3d_joints_project_onto_the_keypoints(some):
+    for path in (some / "synth_rendered").glob("*.json"):
+        label = json.loads(path.read_text())
+        projected = np.array(label["joints_mm"]) @ np.array(label["camera"]).T
+        np.testing.assert_allclose(projected[:, :2] / projected[:, 2:], np.array(label["hand_pts"])[:, :2], atol=1e-3)
+
+
+def test_an_interrupted_set_goes_on_and_what_is_there_stays(some, tmp_path):
+    write(tmp_path, 4, seed=5)
+    (tmp_path / "synth_rendered" / "00000002.json").unlink()         # its label is written last
+    first = (tmp_path / "synth_rendered" / "00000001.json").stat().st_mtime_ns
+    assert write(tmp_path, 12, seed=5) == [2, *range(5, 13)]
+    assert (tmp_path / "synth_rendered" / "00000001.json").stat().st_mtime_ns == first
+    assert contents(tmp_path) == contents(some)
+
+
+@pytest.mark.slow
+def test_two_workers_write_the_same_bytes_as_one(some, tmp_path):
+    write(tmp_path, 12, seed=5, workers=2)
+    assert contents(tmp_path) == contents(some)
+
+
+def test_another_seed_is_another_set(some):
+    assert scene.render(6, 1, SMALL).label != scene.render(5, 1, SMALL).label
+
+
+def test_a_set_made_otherwise_is_not_mixed_in(some):
+    with pytest.raises(ValueError, match="holds a set made with other settings"):
+        write(some, 13, seed=6)
+    with pytest.raises(ValueError, match="holds a set made with other settings"):
+        write(some, 13, seed=5, options=SMALL._replace(empty_share=0.5))
+
+
+def test_a_folder_with_files_of_others_is_left_alone(tmp_path):
+    (tmp_path / "synth_rendered").mkdir()
+    (tmp_path / "synth_rendered" / "mine.jpg").write_bytes(b"precious")
+    with pytest.raises(ValueError, match="holds files that this program did not write"):
+        write(tmp_path, 1)
+
+
+def test_empty_scenes_are_marked_and_read_as_pictures_without_a_hand(tmp_path):
+    write(tmp_path, 6, options=SMALL._replace(empty_share=1.0))
+    labels, _ = datasets.read("cmu_synth", tmp_path)
+    assert labels.num_hands == 6 and not labels.has_hand.any()
+
+
+def test_depth_and_mask_lie_beside_the_set_and_agree(tmp_path):
+    write(tmp_path, 3, options=SMALL._replace(depth=True, mask=True))
+    for number in (1, 2, 3):
+        depth = cv2.imread(str(tmp_path / f"synth_rendered_depth/{number:08d}.png"), cv2.IMREAD_UNCHANGED)
+        mask = cv2.imread(str(tmp_path / f"synth_rendered_mask/{number:08d}.png"), cv2.IMREAD_UNCHANGED)
+        assert depth.dtype == np.uint16 and mask.dtype == np.uint8 and depth.shape == mask.shape == (64, 64)
+        assert set(np.unique(mask)) <= {0, 128, 255}
+        assert (depth[mask > 0] > 100).all() and 0 < (mask > 0).mean() < 1
+
+
+def test_whole_scenes_have_hands_of_the_size_asked_for():
+    for number in range(5):
+        options = scene.Options(size=(320, 180), hand_px=(40, 60))
+        made = scene.render(0, number, options)
+        points = np.array(made.label["hand_pts"])[:, :2]
+        assert made.image.shape == (180, 320, 3)
+        assert 39.5 <= np.ptp(points, axis=0).max() <= 60.5
+
+
+def test_the_users_own_pictures_stand_behind_the_hands(tmp_path):
+    images.write(tmp_path / "own" / "red.png", np.full((90, 90, 3), (250, 0, 0), np.uint8))
+    made = scene.render(0, 2, SMALL._replace(backgrounds=str(tmp_path / "own"), realism=0.0))
+    assert (np.abs(made.image.astype(int) - (250, 0, 0)).max(-1) < 8).mean() > 0.2
+
+
+@pytest.mark.parametrize("changes, text", [
+    ({"size": (8, 8)}, "--size=8x8: sides must be 32 to 8192"),
+    ({"hand_px": (90, 40)}, "--hand_px=90,40: expected MIN,MAX"),
+    ({"empty_share": 1.5}, "--empty_share must be between 0 and 1"),
+])
+def test_impossible_scenes_are_refused(changes, text):
+    with pytest.raises(ValueError, match=text):
+        scene.check(SMALL._replace(**changes))
+
+
+def test_backgrounds_without_a_picture_are_refused(tmp_path):
+    with pytest.raises(ValueError, match=str(tmp_path)):
+        scene.check(SMALL._replace(backgrounds=str(tmp_path)))
+
+
+@pytest.mark.parametrize("settings, text", [({"count": -1}, "--count must be at least 0"),
+                                            ({"seed": -1}, "--seed must be at least 0"),
+                                            ({"workers": 0}, "--workers must be at least 1")])
+def test_impossible_numbers_are_refused(tmp_path, settings, text):
+    with pytest.raises(ValueError, match=text):
+        list(writer.write(tmp_path, **{"count": 1, "options": SMALL, **settings}))
+
+
+@pytest.mark.slow
+def test_the_command_line_writes_a_set_and_a_sheet_and_explains_itself(tmp_path):
+    command = [sys.executable, "-m", "cpm_hand.rendering"]
+    made = subprocess.run([*command, "--out=set", "--count=4", "--size=64", "--workers=1", "--preview=sheet.png"],
+                          cwd=tmp_path, text=True, capture_output=True)
+    assert made.returncode == 0, made.stderr
+    assert "rendered 4 pictures" in made.stdout and images.read(tmp_path / "sheet.png").shape[1] > 300
+    assert "Example:" in subprocess.run(command, text=True, capture_output=True).stdout
+    for wrong in ("--size=0", "--hand_px=a,b", "--count=-1", "--backgrounds=nowhere"):
+        bad = subprocess.run([*command, "--out=other", wrong], cwd=tmp_path, text=True, capture_output=True)
+        assert bad.returncode != 0 and "Traceback" not in bad.stderr, wrong
