@@ -78,3 +78,12 @@ def test_the_memory_benchmark_gives_the_ratio_of_late_to_early(tmp_path):
 def test_a_flag_that_makes_no_sense_is_refused_before_anything_is_measured(name, flags, text):
     done = call(name, *flags)
     assert done.returncode != 0 and text in done.stderr + done.stdout
+
+
+@pytest.mark.slow
+def test_the_rendering_benchmark_gives_the_rate_and_the_share_of_each_part(tmp_path):
+    printed, read = numbers(tmp_path, "render", "--size=64", "--count=4", "--repeats=2", "--workers=1")
+    (row,) = read["rows"]
+    assert is_positive(row["pictures_per_s"])
+    assert all(is_positive(row[f"{part}_ms"]) for part in ("background", "hand", "sensor", "JPEG"))
+    assert "hand ms" in printed

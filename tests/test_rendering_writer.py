@@ -1,6 +1,8 @@
 """Sets that the renderer writes: whole, repeatable, and read by the flagship's own reader."""
 
+import hashlib
 import json
+import os
 import subprocess
 import sys
 
@@ -56,6 +58,17 @@ def test_an_interrupted_set_goes_on_and_what_is_there_stays(some, tmp_path):
 def test_two_workers_write_the_same_bytes_as_one(some, tmp_path):
     write(tmp_path, 12, seed=5, workers=2)
     assert contents(tmp_path) == contents(some)
+
+
+@pytest.mark.slow
+def test_freshly_compiled_code_draws_the_same_bytes_as_cached_code(tmp_path):
+    """fastmath broke this: two compilations of one kernel rounded in two ways."""
+    code = ("import hashlib, sys; from cpm_hand.rendering import scene; print(hashlib.sha256(b''.join("
+            "scene.render(5, i, scene.Options(size=(64, 64))).image.tobytes() for i in range(1, 9))).hexdigest())")
+    fresh = subprocess.run([sys.executable, "-c", code], env={**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)},
+                           text=True, capture_output=True, check=True).stdout.strip()
+    here = hashlib.sha256(b"".join(scene.render(5, number, SMALL).image.tobytes() for number in range(1, 9)))
+    assert fresh == here.hexdigest()
 
 
 def test_another_seed_is_another_set(some):

@@ -46,7 +46,7 @@ def _scales(shape: kinematics.Shape) -> np.ndarray:
     return scales
 
 
-@numba.njit(cache=True, nogil=True, fastmath=True)
+@numba.njit(cache=True, nogil=True)
 def _skin(local, owners, weights, m, vertices):
     for v in range(len(vertices)):
         x = y = z = np.float32(0)
@@ -60,7 +60,7 @@ def _skin(local, owners, weights, m, vertices):
         vertices[v, 0], vertices[v, 1], vertices[v, 2] = x, y, z
 
 
-@numba.njit(cache=True, nogil=True, fastmath=True)
+@numba.njit(cache=True, nogil=True)
 def _dress(vertices, normals, rest, cover, offset):
     """Push the skin out under a sleeve, with folds, and a little under a glove."""
     for v in range(len(vertices)):

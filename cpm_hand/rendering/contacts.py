@@ -50,7 +50,7 @@ def overlap(shape: Shape, pose: Pose) -> float:
     return float(_overlaps(joints, shape.half_widths)[0])
 
 
-@numba.njit(cache=True, nogil=True, fastmath=True)
+@numba.njit(cache=True, nogil=True)
 def _segments(p, q, r, s):
     """Nearest points of the segments p-q and r-s: their squared distance and places 0-1 on both."""
     a = e = f = b = c = 0.0
@@ -75,7 +75,7 @@ def _segments(p, q, r, s):
     return square, t, w
 
 
-@numba.njit(cache=True, nogil=True, fastmath=True)
+@numba.njit(cache=True, nogil=True)
 def _overlaps(joints, widths):
     """Deepest overlap in mm, and the sum of squares beyond the aim."""
     starts, worst, total = joints.copy(), 0.0, 0.0
@@ -117,7 +117,7 @@ def _overlaps(joints, widths):
     return worst, total
 
 
-@numba.njit(cache=True, nogil=True, fastmath=True)
+@numba.njit(cache=True, nogil=True)
 def _wishes(joints, widths, pairs, thing):
     """Cost of missed contacts and of a thing that fingers cut or do not reach."""
     total = 0.0
@@ -138,7 +138,7 @@ def _wishes(joints, widths, pairs, thing):
     return total
 
 
-@numba.njit(cache=True, nogil=True, fastmath=True)
+@numba.njit(cache=True, nogil=True)
 def _cost(angles, start, bases, lengths, widths, pairs, thing, joints, frames):
     frames[:] = 0.0
     forward_kernel(angles, bases, lengths, joints, frames)
@@ -149,7 +149,7 @@ def _cost(angles, start, bases, lengths, widths, pairs, thing, joints, frames):
     return 4.0 * total + _wishes(joints, widths, pairs, thing) + 14.0 * stray
 
 
-@numba.njit(cache=True, nogil=True, fastmath=True)
+@numba.njit(cache=True, nogil=True)
 def _settle(angles, bases, lengths, widths, limits, pairs, thing):
     """Search one angle at a time, with steps that shrink; in place."""
     joints, frames = np.zeros((21, 3)), np.zeros((21, 3, 4))

@@ -150,14 +150,14 @@ def value_and_gradient(parts: Primitives, points: np.ndarray) -> tuple[np.ndarra
     return values[:, 0], (values[:, 1:4] - values[:, 4:7]) / 0.1
 
 
-@numba.njit(cache=True, nogil=True, fastmath=True)
+@numba.njit(cache=True, nogil=True)
 def _join(a, b, blend):
     """Smooth minimum, polynomial."""
     h = max(blend - abs(a - b), 0.0) / blend
     return min(a, b) - h * h * blend * 0.25
 
 
-@numba.njit(cache=True, nogil=True, fastmath=True)
+@numba.njit(cache=True, nogil=True)
 def _distance(groups, frames, sizes, px, py, pz):
     palm = 1e3
     nearest = np.full(5, 1e3)

@@ -23,7 +23,7 @@ LABELS = 256
 NEAR = 0.1  # m; what is nearer to the camera is cut off
 
 
-@numba.njit(cache=True, nogil=True, fastmath=True, inline="always")
+@numba.njit(cache=True, nogil=True, inline="always")
 def _texel(atlas, first, side, u, v):
     """Bilinear value 0..255 of the repeating tile that begins at `first`."""
     iu, iv = np.int32(u), np.int32(v)  # towards zero; one less where that is above
@@ -38,7 +38,7 @@ def _texel(atlas, first, side, u, v):
     return top + (bottom - top) * dv
 
 
-@numba.njit(cache=True, nogil=True, fastmath=True)
+@numba.njit(cache=True, nogil=True)
 def _gains(m, y, start, stop, atlas, light, gains, brights):
     """Light and highlight of one material on the pixels start..stop of row y."""
     zero, one = np.float32(0), np.float32(1)
@@ -66,7 +66,7 @@ def _gains(m, y, start, stop, atlas, light, gains, brights):
         gains[x] = max(gains[x], np.float32(0.03)) * (one + lit * (light[x] - one))
 
 
-@numba.njit(cache=True, nogil=True, fastmath=True)
+@numba.njit(cache=True, nogil=True)
 def _span(m, y, start, stop, atlas, starts, light, rows):
     """Red, green and blue, 0..255, of one material on the pixels start..stop of row y, into rows[:3]."""
     zero, one, top = np.float32(0), np.float32(1), np.float32(255)
@@ -91,7 +91,7 @@ def _span(m, y, start, stop, atlas, starts, light, rows):
         rows[2, x] = min(max((b0 + b1 * low + b2 * high) * gain + bright, zero), top)
 
 
-@numba.njit(cache=True, nogil=True, fastmath=True)
+@numba.njit(cache=True, nogil=True)
 def _edge(k, b, c, d, materials, y, x, atlas, starts, light, rows):
     """A pixel on an edge: the mean of its first label and of the one that differs; a third counts as the second."""
     other = b if b != k else c if c != k else d
@@ -104,7 +104,7 @@ def _edge(k, b, c, d, materials, y, x, atlas, starts, light, rows):
     rows[2, x] = blue + share * (rows[2, x] - blue)
 
 
-@numba.njit(cache=True, nogil=True, fastmath=True)
+@numba.njit(cache=True, nogil=True)
 def paint(labels, materials, atlas, starts, light, out):
     """Fill a picture.
 

@@ -34,7 +34,7 @@ def rasterise(points: np.ndarray, near: np.ndarray, triangles: np.ndarray, size_
     return number, nearest
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract", "arcp", "reassoc", "nsz"})
+@numba.njit(cache=True, nogil=True, error_model="numpy")
 def rasterise_kernel(points, near, triangles, turn, number, nearest):
     """`rasterise` into given buffers."""
     height, width = number.shape
@@ -99,7 +99,7 @@ def shadow_map(vertices: np.ndarray, triangles: np.ndarray, direction: np.ndarra
     return matrix, nearest
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy", fastmath=True, forceinline=True)
+@numba.njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
 def lit(p, at, maps, n, x, y, z, bias):
     """Share of light n that reaches a point (mm): four taps of its shadow map, each softened over 1.5 mm.
 

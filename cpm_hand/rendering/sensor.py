@@ -136,7 +136,7 @@ def noise_bank() -> np.ndarray:
     return np.stack([white, soft / soft.std()])
 
 
-@numba.njit(cache=True, nogil=True, fastmath=True)
+@numba.njit(cache=True, nogil=True)
 def _noise(image, bank, start, sigma, vignette):
     """Add noise whose deviation depends on the value; mostly the same in the three channels' brightness."""
     height, width = image.shape[:2]

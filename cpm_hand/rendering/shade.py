@@ -32,7 +32,7 @@ def pack(look: Look, lighting: Lighting, matrices: np.ndarray) -> np.ndarray:
                            lighting.ground, lamps.ravel()]).astype(np.float32)
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy", fastmath=True)
+@numba.njit(cache=True, nogil=True, error_model="numpy")
 def gather(number, nearest, depth, alpha):
     """Samples [2H, 2W] to pixels: nearest depth in mm (0 where nothing) and the share that is covered."""
     for row in range(depth.shape[0]):
@@ -47,14 +47,14 @@ def gather(number, nearest, depth, alpha):
             depth[row, column] = 1 / best if count else np.float32(0)
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy", fastmath=True, forceinline=True)
+@numba.njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
 def _bump(value, centre, width):
     """1 at the centre, 0 beyond the width, smooth."""
     t = min(abs(value - centre) / width, 1.0)
     return (1 - t * t) ** 2
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy", fastmath=True, forceinline=True)
+@numba.njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
 def _material(a, finger, lines, p):
     """Reflectance at a point with interpolated attributes: fills a[COLOUR:], returns kind, gloss, darkening, relief."""
     x, y, z = a[REST], a[REST + 1], a[REST + 2]
@@ -96,7 +96,7 @@ def _material(a, finger, lines, p):
     return SKIN, p[TEXTURE + 6], _folds(along, side, up, palm, x, y, finger, lines, p, grain), grain
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy", fastmath=True, forceinline=True)
+@numba.njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
 def _folds(along, side, up, palm, x, y, finger, lines, p, grain):
     """How much light the creases of joints and palm leave."""
     left = np.float32(1.0)
@@ -121,7 +121,7 @@ def _folds(along, side, up, palm, x, y, finger, lines, p, grain):
     return max(left, np.float32(0.35))
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy", fastmath=True, forceinline=True)
+@numba.njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
 def _shade(number, x, y, triangles, attributes, lines, p, maps, open_share, a):
     """Light from one sample towards the camera, added to a[LIGHT:]."""
     i, j, k = triangles[number, 0], triangles[number, 1], triangles[number, 2]
@@ -179,7 +179,7 @@ def _shade(number, x, y, triangles, attributes, lines, p, maps, open_share, a):
             a[LIGHT + c] += p[at + 3 + c] * (a[COLOUR + c] * diffuse * reach * left * (0.6 + 0.4 * open_share) + shine)
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy", fastmath=True)
+@numba.njit(cache=True, nogil=True, error_model="numpy")
 def shade(number, nearest, triangles, attributes, lines, parameters, maps, occlusion, rgb):
     """Light per pixel.
 

@@ -174,7 +174,7 @@ def _lattice(x, y, z):
     return np.float32(h & np.uint32(0xFFFFFF)) * np.float32(1 / 16777216.0)
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy", fastmath=True)
+@numba.njit(cache=True, nogil=True, error_model="numpy")
 def noise(x, y, z):
     """Value noise, 0 .. 1, one lattice cell per unit; coordinates must be above 0."""
     i, j, k = int(x), int(y), int(z)
@@ -188,7 +188,7 @@ def noise(x, y, z):
     return total
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy", fastmath=True)
+@numba.njit(cache=True, nogil=True, error_model="numpy")
 def tints(rest, along, up, palm, offset, out):
     """Slow variation of the skin per vertex into out [V, 3]: redness, veins, blotches (-1 .. 1)."""
     for v in range(len(rest)):

@@ -227,7 +227,7 @@ def vertex_normals(positions: np.ndarray, triangles: np.ndarray) -> np.ndarray:
     return normals
 
 
-@numba.njit(cache=True, nogil=True, fastmath=True)
+@numba.njit(cache=True, nogil=True)
 def _add_normals(positions, triangles, normals):
     for t in range(len(triangles)):
         i, j, k = triangles[t]
