@@ -79,10 +79,7 @@ class Bare:
     """
 
     def __init__(self, spec: nets.Spec, precision: str, batch):
-        policy = keras.config.dtype_policy()
-        keras.config.set_dtype_policy(engine.POLICIES[precision])
-        model = spec.build()
-        keras.config.set_dtype_policy(policy)
+        model = spec.build(engine.POLICIES[precision])
         optimizer = keras.optimizers.Adam(1e-4, epsilon=1e-8)
         optimizer.build(model.trainable_variables)
         loss = nets.find(spec.net).loss

@@ -42,19 +42,14 @@ class Engine:
         self.spec, self.optimisation = spec, optimisation
         self.strategy = strategy or tf.distribute.get_strategy()
         self.net = nets.find(spec.net)
-        policy = keras.config.dtype_policy()
-        try:
-            keras.config.set_dtype_policy(POLICIES[optimisation.precision])
-            with self.strategy.scope():
-                self.model = spec.build()
-                self.optimizer = self._make_optimizer()
-                self.optimizer.build(self.model.trainable_variables)
-                self.averages = [
-                    tf.Variable(variable.numpy(), trainable=False, name=f"ema/{variable.path}",
-                                aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA)
-                    for variable in self.model.trainable_variables] if optimisation.ema_decay else []
-        finally:
-            keras.config.set_dtype_policy(policy)
+        with self.strategy.scope():
+            self.model = spec.build(POLICIES[optimisation.precision])
+            self.optimizer = self._make_optimizer()
+            self.optimizer.build(self.model.trainable_variables)
+            self.averages = [
+                tf.Variable(variable.numpy(), trainable=False, name=f"ema/{variable.path}",
+                            aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA)
+                for variable in self.model.trainable_variables] if optimisation.ema_decay else []
         self.train = tf.function(self._train, reduce_retracing=True)
         self._sum = tf.function(self._sum_in_graph, input_signature=[tf.TensorSpec([None], tf.float64)])
         self.predict = tf.function(self._predict, reduce_retracing=True)

@@ -71,7 +71,16 @@ def pck(distance: np.ndarray, mask: np.ndarray, norm: np.ndarray, threshold: flo
     >>> pck(one_near_one_far, np.array([[True, True]]), np.array([100.0]), 0.2)
     Measure(value=0.5, count=2)
     """
-    correct, counted = pck_counts(distance, mask, norm, threshold)
+    return pck_of_counts(*pck_counts(distance, mask, norm, threshold))
+
+
+def pck_of_counts(correct: np.ndarray, counted: np.ndarray) -> Measure:
+    """The PCK that added-up counts amount to.
+
+    Args:
+        correct: [J], from `pck_counts`.
+        counted: [J].
+    """
     used = counted > 0
     value = float((correct[used] / counted[used]).mean()) if used.any() else float("nan")
     return Measure(value, int(counted.sum()))

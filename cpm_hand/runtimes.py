@@ -131,12 +131,7 @@ def restore_net(checkpoint: checkpoints.Checkpoint) -> keras.Model:
     Raises:
         BadArtefact: weights are missing, left over, or of another shape.
     """
-    policy = keras.config.dtype_policy()
-    keras.config.set_dtype_policy("float32")
-    try:
-        net = checkpoint.spec.build()
-    finally:
-        keras.config.set_dtype_policy(policy)
+    net = checkpoint.spec.build()
     weights, variables = checkpoint.best_weights(), checkpoints.variables(net)
     wrong = [f"{name} is missing" for name in variables if name not in weights]
     wrong += [f"{name} is not of this net" for name in weights if name not in variables]

@@ -49,7 +49,7 @@ def validate(engine, batches) -> Validation:
     correct, seen = np.split(sums[stages + 4:], 2)
     per_stage = per_stage / max(pictures, 1)
     share = 1 / counted if counted else float("nan")
-    pck = float((correct[seen > 0] / seen[seen > 0]).mean()) if seen.any() else float("nan")
+    pck = metrics.pck_of_counts(correct, seen).value
     return Validation(float(per_stage.sum()), per_stage, float(in_file * share),
                       float(in_input * share / engine.spec.size * 100), pck, int(pictures), int(counted))
 

@@ -73,9 +73,18 @@ class Spec(NamedTuple):
         """Channels C of the net's maps."""
         return self.target.num_maps(self.skeleton.num_joints)
 
-    def build(self) -> keras.Model:
-        """The net with new random weights, under the dtype policy of the moment."""
-        return find(self.net).build(size=self.size, stages=self.stages, width=self.width, maps=self.num_maps)
+    def build(self, policy: str = "float32") -> keras.Model:
+        """The net with new random weights.
+
+        Args:
+            policy: Keras dtype policy of its layers, whatever the one of the moment; that one is left as it is.
+        """
+        before = keras.config.dtype_policy()
+        keras.config.set_dtype_policy(policy)
+        try:
+            return find(self.net).build(size=self.size, stages=self.stages, width=self.width, maps=self.num_maps)
+        finally:
+            keras.config.set_dtype_policy(before)
 
     def to_json(self) -> dict:
         """Plain values for JSON."""

@@ -168,11 +168,6 @@ def _things(rng, layer: hands.HandLayer, camera: hands.Camera, size) -> list[thi
     return found
 
 
-def _to_srgb(linear: np.ndarray) -> np.ndarray:
-    linear = np.clip(linear, 0, 1)
-    return np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055) * 255
-
-
 def _composite(image: np.ndarray, rgb: np.ndarray, alpha: np.ndarray) -> np.ndarray:
     """A new picture: linear light with coverage over sRGB; worked only where there is coverage."""
     rows, columns = np.flatnonzero(alpha.any(1)), np.flatnonzero(alpha.any(0))
@@ -181,7 +176,7 @@ def _composite(image: np.ndarray, rgb: np.ndarray, alpha: np.ndarray) -> np.ndar
     window = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
     out = image.copy()
     share = alpha[window][..., None]
-    out[window] = np.uint8(image[window] * (1 - share) + _to_srgb(rgb[window]) * share + 0.5)
+    out[window] = np.uint8(image[window] * (1 - share) + 255 * sensor.to_srgb(np.clip(rgb[window], 0, 1)) * share + 0.5)
     return out
 
 

@@ -110,6 +110,11 @@ def _optics(image, exposure):
     return image
 
 
+def to_srgb(linear: np.ndarray) -> np.ndarray:
+    """Linear light to sRGB values, both from 0 up; IEC 61966-2-1."""
+    return np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * np.maximum(linear, 1e-9) ** (1 / 2.4) - 0.055)
+
+
 def tone_curves(exposure: Exposure) -> np.ndarray:
     """White balance, exposure, gamma, contrast and haze as one table: uint8 [256, 3].
 
@@ -118,8 +123,7 @@ def tone_curves(exposure: Exposure) -> np.ndarray:
     value = np.arange(256)[:, None] / 255
     linear = np.where(value <= 0.04045, value / 12.92, ((value + 0.055) / 1.055) ** 2.4)
     linear = linear * 2.0**exposure.stops * np.array(exposure.balance)
-    value = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * np.maximum(linear, 1e-9) ** (1 / 2.4) - 0.055)
-    value = np.clip(value, 0, 1) ** exposure.gamma
+    value = np.clip(to_srgb(linear), 0, 1) ** exposure.gamma
     value += exposure.contrast * (value * value * (3 - 2 * value) - value)
     value = value * (1 - exposure.haze) + 0.75 * exposure.haze
     return np.uint8(np.clip(255 * value + 0.5, 0, 255))
