@@ -7,7 +7,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from cpm_hand import checkpoints, nets
+from cpm_hand import checkpoints, nets, optimizers
 
 POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16", "float16": "mixed_float16"}
 
@@ -21,12 +21,14 @@ class Optimisation(NamedTuple):
             the decay in force is min(ema_decay, (1 + step) / (10 + step)).
         microbatch: pictures that one replica holds in memory at a time; 0 is its whole share of the batch.
         precision: float32, bfloat16 or float16 (with loss scaling).
+        optimizer: adam or muon.
     """
 
     clip_norm: float = 0.0
     ema_decay: float = 0.0
     microbatch: int = 0
     precision: str = "float32"
+    optimizer: str = "adam"
 
 
 class Engine:
@@ -44,7 +46,7 @@ class Engine:
         self.net = nets.find(spec.net)
         with self.strategy.scope():
             self.model = spec.build(POLICIES[optimisation.precision])
-            self.optimizer = self._make_optimizer()
+            self.optimizer = optimizers.make(optimisation.optimizer, optimisation.precision)
             self.optimizer.build(self.model.trainable_variables)
             self.averages = [
                 tf.Variable(variable.numpy(), trainable=False, name=f"ema/{variable.path}",
@@ -53,12 +55,6 @@ class Engine:
         self.train = tf.function(self._train, reduce_retracing=True)
         self._sum = tf.function(self._sum_in_graph, input_signature=[tf.TensorSpec([None], tf.float64)])
         self.predict = tf.function(self._predict, reduce_retracing=True)
-
-    def _make_optimizer(self):
-        adam = keras.optimizers.Adam(learning_rate=1e-4, epsilon=1e-8, name="adam")
-        if self.optimisation.precision == "float16":
-            return keras.optimizers.LossScaleOptimizer(adam, name="loss_scale")
-        return adam
 
     # ---- the step
 
@@ -231,7 +227,7 @@ class Engine:
         trainable = [variable.path for variable in self.model.trainable_variables]
         groups = [(checkpoints.variables(self.model), checkpoint.weights, "weights"),
                   (dict(zip(trainable, self.averages)), checkpoint.ema, "moving averages (--ema_decay)"),
-                  ({v.path: v for v in self.optimizer.variables}, checkpoint.optimizer, "optimizer (--precision)")]
+                  ({v.path: v for v in self.optimizer.variables}, checkpoint.optimizer, "optimizer (--optimizer, --precision)")]
         for ours, theirs, what in groups:
             shapes = {name: tuple(variable.shape) for name, variable in ours.items()}
             found = {name: array.shape for name, array in theirs.items()}

@@ -4,6 +4,7 @@ Written once in keras.ops, with operations that every export format has, so the 
 targets, runs in the loop and ends up inside the exported model.
 """
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -30,6 +31,11 @@ class BeliefMaps(NamedTuple):
     def num_maps(self, num_joints: int) -> int:
         """Channels C of the maps of J joints."""
         return num_joints + self.background
+
+    @property
+    def bell_cells(self) -> float:
+        """Sum over all cells of one joint's whole bell, 2 pi sigma^2 in cells."""
+        return 2 * math.pi * (self.sigma_px / self.stride) ** 2
 
     def encode(self, keypoints, visible, size: int):
         """Render one Gaussian belief map per joint, plus the background map.

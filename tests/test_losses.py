@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from cpm_hand.losses import stage_sum_l2
+from cpm_hand.layers import SpatialBelief
+from cpm_hand.losses import spatial_cross_entropy, stage_sum_l2
 from cpm_hand.targets import BeliefMaps
 
 
@@ -81,3 +82,64 @@ def test_the_same_number_inside_a_dataset_map():
     (total, per_stage), = dataset.as_numpy_iterator()
     np.testing.assert_allclose(per_stage, loops(*arrays), rtol=1e-5)
     assert total == pytest.approx(per_stage.sum())
+
+
+BELL = 2 * np.pi * 1.25**2
+
+
+def beliefs(batch=2, stages=3, joints=4, seed=0):
+    """Targets of real bells, maps as a compact net writes them, and one joint that is not annotated."""
+    rng = np.random.default_rng(seed)
+    keypoints = rng.uniform(-5, 68, (batch, joints, 2)).astype(np.float32)
+    targets = np.asarray(BeliefMaps(4, 5.0).encode(keypoints, np.ones((batch, joints), bool), 64))
+    outputs = np.stack([np.asarray(SpatialBelief(BELL)(rng.normal(0, 2, (batch, 16, 16, joints)).astype(np.float32)))
+                        for _ in range(stages)], 1)
+    visible = np.ones((batch, joints), bool)
+    visible[1, 2] = False
+    return targets, outputs, visible
+
+
+def test_the_cross_entropy_agrees_with_the_loops_a_reader_would_write():
+    targets, outputs, visible = beliefs()
+    expected = np.zeros(3)
+    for hand, stage, joint in np.ndindex(2, 3, 4):
+        if not visible[hand, joint]:
+            continue
+        truth, belief = targets[hand, ..., joint] / BELL, np.float64(outputs[hand, stage, ..., joint]) / BELL
+        surprise = -sum(t * np.log(b) for t, b in zip(truth.ravel(), belief.ravel()))
+        surprise -= max(1 - truth.sum(), 0) * np.log(1 - belief.sum())
+        expected[stage] += surprise / 2
+    total, per_stage = spatial_cross_entropy(targets, outputs, visible, bell_cells=BELL)
+    np.testing.assert_allclose(per_stage, expected, rtol=1e-4)
+    assert float(total) == pytest.approx(expected.sum(), rel=1e-4)
+
+
+def test_the_cross_entropy_is_least_where_the_belief_is_the_truth():
+    target = BeliefMaps(4, 5.0)
+    truth = np.asarray(target.encode([[[31.5, 30.0]]], [[True]], 64))
+    outputs = [np.concatenate([np.asarray(target.encode([[[31.5 + off, 30.0]]], [[True]], 64))[..., :1] * share,
+                               np.zeros((1, 16, 16, 1))], -1)[:, None]
+               for off, share in ((0, 0.999), (2, 0.999), (0, 0.8))]
+    right, moved, unsure = (float(spatial_cross_entropy(truth, np.float32(maps), np.ones((1, 1), bool),
+                                                        bell_cells=target.bell_cells)[0]) for maps in outputs)
+    entropy = np.log(2 * np.pi * np.e * 1.25**2)  # of a bell of that sigma, in nats
+    assert right == pytest.approx(entropy, abs=0.02)
+    assert moved > right and unsure > right
+
+
+def test_a_picture_without_a_hand_wants_the_joint_nowhere():
+    empty = np.asarray(BeliefMaps(4, 5.0).encode(np.zeros((1, 4, 2)), np.zeros((1, 4), bool), 64))
+    for mass, cost in ((0.5, 4 * np.log(2)), (1e-6, 0.0)):
+        outputs = np.full((1, 1, 16, 16, 5), mass * BELL / 256, np.float32)
+        total, _ = spatial_cross_entropy(empty, outputs, np.ones((1, 4), bool), bell_cells=BELL)
+        assert float(total) == pytest.approx(cost, abs=1e-4)
+
+
+def test_a_certain_and_wrong_net_pays_a_finite_price():
+    targets, outputs, visible = beliefs()
+    certain = np.zeros_like(outputs)
+    certain[..., 0, 0, :] = BELL * 1.000001
+    with tf.GradientTape() as tape:
+        variable = tf.Variable(certain)
+        total, _ = spatial_cross_entropy(targets, variable, visible, bell_cells=BELL)
+    assert np.isfinite(float(total)) and np.isfinite(tape.gradient(total, variable).numpy()).all()

@@ -6,10 +6,13 @@ import pytest
 
 from cpm_hand import nets
 from cpm_hand.hand import HAND, Skeleton
+from cpm_hand.layers import SpatialBelief
 from cpm_hand.nets.cpm import PixelsToNet, cpm
+from cpm_hand.nets.cpm_lite import cpm_lite
 
 # Each row of NETS: parameters, convolutions, multiply-accumulates for one picture, output shape.
-GOLDEN = {"cpm": (36_832_324, 52, 103_187_671_040, (None, 6, 46, 46, 22))}
+GOLDEN = {"cpm": (36_832_324, 52, 103_187_671_040, (None, 6, 46, 46, 22)),
+          "cpm_lite": (2_943_391, 32, 1_076_690_944, (None, 3, 32, 32, 22))}
 
 LAYERS = [*(f"conv{block}_{number}" for block, count in enumerate((2, 2, 4, 4, 2), 1)
             for number in range(1, count + 1)), "conv5_3_CPM", "conv6_1_CPM", "conv6_2_CPM",
@@ -35,18 +38,29 @@ def test_every_net_has_golden_numbers():
     assert set(GOLDEN) == set(nets.NETS)
 
 
-def test_the_cpm_has_the_published_size(full):
-    parameters, num_convolutions, macs, shape = GOLDEN["cpm"]
-    costs = nets.costs(full)
-    assert (costs.parameters, costs.macs, full.output_shape) == (parameters, macs, shape)
-    assert len(convolutions(full)) == num_convolutions
-    assert len(full.trainable_variables) == 2 * num_convolutions
+@pytest.mark.parametrize("name", GOLDEN)
+def test_a_net_has_the_size_that_it_is_known_by(name):
+    row = nets.find(name)
+    model = nets.Spec(name, row.size, row.stages).build()
+    parameters, num_convolutions, macs, shape = GOLDEN[name]
+    costs = nets.costs(model)
+    assert (costs.parameters, costs.macs, model.output_shape) == (parameters, macs, shape)
+    assert len(convolutions(model)) == num_convolutions
+    assert len(model.trainable_variables) == 2 * num_convolutions
+    assert shape[2] == row.size // row.target.stride
 
 
-def test_the_row_of_a_net_builds_what_its_builder_does_by_default():
+def test_the_compact_net_costs_a_fortieth_of_the_cpm():
+    assert GOLDEN["cpm_lite"][0] <= 3_000_000 and GOLDEN["cpm_lite"][2] <= GOLDEN["cpm"][2] / 40
+
+
+def test_the_row_of_a_net_builds_what_its_builder_does_by_default(full):
     row = nets.find("cpm")
     assert (row.size, row.stages) == (368, 6)
-    assert nets.Spec("cpm", row.size, row.stages).num_maps == 22
+    assert full.output_shape == nets.Spec("cpm", row.size, row.stages).build().output_shape
+    row = nets.find("cpm_lite")
+    assert (row.size, row.stages) == (128, 3)
+    assert cpm_lite().output_shape == nets.Spec("cpm_lite", row.size, row.stages).build().output_shape
 
 
 def test_layers_have_the_published_names(full):
@@ -141,6 +155,60 @@ def test_a_net_that_cannot_be_is_refused(arguments, text):
 
 def test_one_stage_keeps_the_stage_axis():
     assert cpm(size=32, stages=1, width=1 / 32, maps=4).output_shape == (None, 1, 4, 4, 4)
+    assert cpm_lite(size=32, stages=1, width=1 / 32, maps=4).output_shape == (None, 1, 8, 8, 4)
+
+
+@pytest.mark.parametrize("arguments, text", [
+    ({"size": 120}, "size=120; the nearest valid size is 1"), ({"stages": 0}, "at least 1 stage, got stages=0"),
+    ({"width": -1}, "above 0, got width=-1")])
+def test_a_compact_net_that_cannot_be_is_refused(arguments, text):
+    with pytest.raises(ValueError, match=text):
+        cpm_lite(**arguments)
+
+
+def test_a_new_compact_net_says_that_a_joint_is_as_likely_anywhere_as_nowhere():
+    net = cpm_lite(size=64, stages=2, width=1 / 4)
+    maps = np.asarray(net(np.random.default_rng(0).integers(0, 256, (2, 64, 64, 3), np.uint8)))
+    bell = nets.find("cpm_lite").target.bell_cells
+    np.testing.assert_allclose(maps[..., :-1].sum((2, 3)) / bell, 0.5, atol=0.02)
+
+
+def test_the_stages_of_the_compact_net_see_the_maps_before(bfloat16):
+    net = cpm_lite(size=32, stages=3, width=1 / 8)
+    for stage in (2, 3):
+        concat = net.get_layer(f"concat_stage{stage}")
+        assert concat.input[0] is net.get_layer(f"maps_stage{stage - 1}").output
+        assert concat.input[1] is net.get_layer("features").output
+    kinds = {layer.name: layer.compute_dtype for layer in net.layers}
+    assert kinds["maps_stage3_logits"] == kinds["maps_stage1"] == kinds["stages"] == "float32"
+    assert kinds["stem"] == kinds["block3_2_2"] == "bfloat16"
+
+
+def test_spatial_beliefs_are_a_softmax_with_one_place_more():
+    logits = np.random.default_rng(0).normal(0, 3, (2, 4, 5, 3)).astype(np.float32)
+    maps = np.asarray(SpatialBelief(9.0)(logits))
+    weights = np.exp(np.float64(logits))
+    expected = 9 * weights / (1 + weights.sum((1, 2), keepdims=True))
+    np.testing.assert_allclose(maps[..., :-1], expected, rtol=1e-5)
+    np.testing.assert_allclose(maps[..., -1], 1 - np.minimum(expected.max(-1), 1), atol=1e-6)
+
+
+@pytest.mark.parametrize("logit, mass", [(200.0, 1.0), (-200.0, 0.0)])
+def test_spatial_beliefs_stand_large_logits(logit, mass):
+    maps = np.asarray(SpatialBelief(9.0)(np.full((1, 4, 4, 1), logit, np.float32)))
+    assert maps[..., 0].sum() / 9 == pytest.approx(mass)
+
+
+def test_a_bell_read_as_a_belief_gives_its_keypoint_back():
+    # Logits that are a parabola about a point: what a trained net writes.
+    target = nets.find("cpm_lite").target
+    cells = np.arange(16) * 4 + 1.5
+    x, y = np.meshgrid(cells, cells)
+    logits = 8 - ((x - 30.2) ** 2 + (y - 21.7) ** 2) / (2 * target.sigma_px ** 2)
+    maps = SpatialBelief(target.bell_cells)(np.float32(logits)[None, ..., None])
+    (px, py, score), = np.asarray(target.decode(maps))[0]
+    assert (px, py) == (pytest.approx(30.2, abs=1e-3), pytest.approx(21.7, abs=1e-3))
+    assert score == pytest.approx(1, abs=1e-3)
 
 
 def test_an_unknown_net_lists_those_there_are():

@@ -14,13 +14,13 @@ PACKAGE = pathlib.Path(cpm_hand.__file__).parent
 # A module imports only from the lines above its own.
 LAYERS = [
     {"hand", "geometry"},
-    {"labels", "images", "targets", "losses", "metrics", "augment", "draw", "schedules",
-     "pickles", "strategies"},
-    {"nets", "datasets", "inference", "validation", "overfit", "rendering"},
+    {"labels", "images", "targets", "layers", "losses", "metrics", "augment", "draw", "schedules",
+     "pickles", "optimizers", "strategies", "search", "skeletons"},
+    {"nets", "datasets", "inference", "validation", "overfit", "rendering", "crops", "scores"},
     {"pipeline", "checkpoints", "reports"},
     {"weights", "runtimes", "engine", "sets", "guards"},
     {"predict", "parity"},
-    {"export"},
+    {"export", "results", "pages", "evaluation"},
     {"training"},
     {"cli"},
 ]
@@ -78,7 +78,7 @@ def test_every_module_can_be_imported(path):
 
 def test_nets_targets_and_losses_import_no_tensorflow():
     """They also run on Keras's other backends."""
-    for name in ("targets.py", "losses.py", "inference.py", "nets/*.py"):
+    for name in ("targets.py", "layers.py", "losses.py", "optimizers.py", "inference.py", "nets/*.py"):
         for path in PACKAGE.glob(name):
             assert "tensorflow" not in path.read_text(), path
 

@@ -19,7 +19,7 @@ _DATAPATH = flags.DEFINE_string("datapath", None, "CMU's hand_labels_synth; shor
 _DATA = flags.DEFINE_multi_string(
     "data", [], "NAME=DIR[:WEIGHT] of a training set; repeat to mix sets. WEIGHT is a set's share of the pictures; "
     "without any, each picture is shown alike. Flags of a flagfile and of the command line add up. Names: "
-    "cmu_synth, cmu_manual, cmu_panoptic.")
+    "cmu_synth, cmu_manual, cmu_panoptic, coco.")
 _VALIDATION_FRACTION = flags.DEFINE_float(
     "validation_fraction", 0.05, "Share of the source photographs and videos held back, chosen by a hash of their "
     "names.", lower_bound=0, upper_bound=0.9)
@@ -34,19 +34,22 @@ _HANDS = flags.DEFINE_enum("hands", "both", ["both", "right"],
 _SKIP_BAD = flags.DEFINE_bool("skip_bad", False, "Leave out samples that cannot be used, and list them, instead of "
                               "stopping at the first.")
 
-_NET = flags.DEFINE_enum("net", "cpm", ["cpm"], "Network to train.")
-_STAGES = flags.DEFINE_integer("stages", None, "Stages of the net; by default its own number (cpm: 6).",
+_NET = flags.DEFINE_enum("net", "cpm", ["cpm", "cpm_lite"], "Network to train: the published pose machine, or a compact "
+                         "one for laptops.")
+_STAGES = flags.DEFINE_integer("stages", None, "Stages of the net; by default its own number (cpm: 6, cpm_lite: 3).",
                                lower_bound=1)
 _WIDTH = flags.DEFINE_float("width", 1.0, "Factor on the hidden channels; 1 is the published net.", lower_bound=1e-3)
-_INPUT_WIDTH = flags.DEFINE_integer("input_width", None, "Side of the square input, px; a multiple of 8; by default "
-                                    "the net's own (cpm: 368).", lower_bound=1)
+_INPUT_WIDTH = flags.DEFINE_integer("input_width", None, "Side of the square input, px; by default the net's own "
+                                    "(cpm: 368, a multiple of 8; cpm_lite: 128, a multiple of 16).", lower_bound=1)
 _INPUT_HEIGHT = flags.DEFINE_integer("input_height", None, "Must equal --input-width: inputs are square.",
                                      lower_bound=1)
 
 _BATCHSIZE = flags.DEFINE_integer("batchsize", 64, "Pictures per step, over all devices and machines.", lower_bound=1)
 _MICROBATCH = flags.DEFINE_integer("microbatch", 0, "Pictures a device holds in memory at a time; gradients add up "
                                    "to those of the whole batch. 0 is all.", lower_bound=0)
-_LR = flags.DEFINE_float("lr", 1e-4, "Step size of Adam.", lower_bound=0)
+_OPTIMIZER = flags.DEFINE_enum("optimizer", "adam", ["adam", "muon"], "Muon learns more from each picture, and costs "
+                               "more per step.")
+_LR = flags.DEFINE_float("lr", 1e-4, "Step size of the optimizer.", lower_bound=0)
 _SCHEDULE = flags.DEFINE_enum("schedule", "constant", ["constant", "cosine", "steps", "plateau"],
                               "Course of the step size.")
 _WARMUP_STEPS = flags.DEFINE_integer("warmup_steps", 0, "Steps over which the step size rises from 0.",
@@ -221,7 +224,8 @@ def main(argv) -> int:
         seed=_SEED.value, skip_bad=_SKIP_BAD.value, limit=_LIMIT.value,
         validation_fraction=_VALIDATION_FRACTION.value))
     spec = _spec()._replace(skeleton=data.training.labels.skeleton)
-    optimisation = engines.Optimisation(_CLIP_NORM.value, _EMA_DECAY.value, _MICROBATCH.value, _PRECISION.value)
+    optimisation = engines.Optimisation(_CLIP_NORM.value, _EMA_DECAY.value, _MICROBATCH.value, _PRECISION.value,
+                                        _OPTIMIZER.value)
     settings = training.Settings(
         run_dir=os.path.join("models", "train", _TAG.value), schedule=_schedule(data.training.labels.num_hands),
         log_every=_LOG_EVERY.value, checkpoint_every=_CHECKPOINT_EVERY.value, validate_every=_VALIDATE_EVERY.value,

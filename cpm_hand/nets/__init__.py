@@ -1,5 +1,6 @@
 """The networks: one file each, one row each in `NETS`, and what a row promises."""
 
+import functools
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -7,7 +8,7 @@ import keras
 
 from cpm_hand import losses
 from cpm_hand.hand import HAND, Skeleton
-from cpm_hand.nets import cpm
+from cpm_hand.nets import cpm, cpm_lite
 from cpm_hand.targets import BeliefMaps
 
 
@@ -32,6 +33,8 @@ class Net(NamedTuple):
 
 NETS = {
     "cpm": Net(cpm.cpm, size=368, stages=6, target=BeliefMaps(stride=8, sigma_px=7.0), loss=losses.stage_sum_l2),
+    "cpm_lite": Net(cpm_lite.cpm_lite, size=128, stages=3, target=cpm_lite.TARGET,
+                    loss=functools.partial(losses.spatial_cross_entropy, bell_cells=cpm_lite.TARGET.bell_cells)),
 }
 
 

@@ -11,6 +11,7 @@ import keras
 from keras import layers, ops
 
 from cpm_hand import geometry
+from cpm_hand.layers import Stages
 
 STRIDE = 8
 # Width of each 3x3 convolution, by block; a pool follows each of the first three blocks.
@@ -84,15 +85,3 @@ def cpm(*, size: int = 368, stages: int = 6, width: float = 1.0, maps: int = 22)
         x = conv(x, f"Mconv6_stage{stage}", 128, 1, "glorot_uniform")
         outputs.append(head(x, f"Mconv7_stage{stage}"))
     return keras.Model(image, Stages(name="stages")(outputs), name="cpm")
-
-
-@keras.saving.register_keras_serializable(package="cpm_hand")
-class Stages(layers.Layer):
-    """Stack the maps of all stages along axis 1."""
-
-    def __init__(self, **kwargs):
-        super().__init__(**{"dtype": "float32", **kwargs})
-
-    def call(self, outputs):
-        """S tensors [B, h, w, C] -> float32 [B, S, h, w, C]."""
-        return ops.stack(list(outputs), axis=1)

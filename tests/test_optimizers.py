@@ -1,0 +1,73 @@
+"""Muon against a singular value decomposition."""
+
+import keras
+import numpy as np
+import pytest
+
+from cpm_hand import optimizers
+
+
+def step(gradient, start=None, **settings):
+    """The change that one step of size 1 makes."""
+    variable = keras.Variable(np.zeros_like(gradient) if start is None else start)
+    optimizer = optimizers.Muon(1.0, **settings)
+    optimizer.apply([keras.ops.convert_to_tensor(gradient)], [variable])
+    return np.asarray(variable)
+
+
+@pytest.mark.parametrize("shape", [(3, 3, 8, 16), (1, 1, 16, 4), (5, 5, 2, 7), (12, 6)])
+def test_a_kernel_moves_along_the_nearest_orthonormal_matrix(shape):
+    gradient = np.random.default_rng(0).normal(size=shape).astype(np.float32)
+    left, _, right = np.linalg.svd(gradient.reshape(-1, shape[-1]), full_matrices=False)
+    change = -step(gradient).reshape(-1, shape[-1])
+    cosine = (change * (left @ right)).sum() / np.linalg.norm(change) / np.linalg.norm(left @ right)
+    assert cosine > 0.97
+    # Newton-Schulz brings the singular values near 1, not to 1.
+    values = np.linalg.svd(change, compute_uv=False) / 0.2 / np.sqrt(max(change.shape))
+    assert 0.6 < values.min() and values.max() < 1.3
+
+
+def test_weak_directions_move_as_far_as_strong_ones():
+    gradient = np.diag([100.0, 10.0, 1.0, 0.5]).astype(np.float32)
+    sizes = np.abs(np.diag(step(gradient)))
+    assert sizes.max() / sizes.min() < 2
+
+
+def test_the_step_has_adams_size():
+    gradient = np.random.default_rng(1).normal(size=(3, 3, 32, 32)).astype(np.float32)
+    assert np.sqrt(np.mean(step(gradient)**2)) == pytest.approx(0.2, rel=0.2)
+
+
+def test_bfloat16_products_give_nearly_the_same_step():
+    gradient = np.random.default_rng(2).normal(size=(3, 3, 16, 16)).astype(np.float32)
+    exact, rough = step(gradient), step(gradient, matmul_dtype="bfloat16")
+    cosine = (exact * rough).sum() / np.linalg.norm(exact) / np.linalg.norm(rough)
+    assert cosine > 0.99
+
+
+def test_biases_are_stepped_by_adam():
+    gradient = np.float32([1.0, -2.0, 1e-3])
+    np.testing.assert_allclose(step(gradient), [-1, 1, -1], rtol=1e-3)
+
+
+def test_a_gradient_of_zero_moves_nothing():
+    assert not step(np.zeros((3, 3, 4, 4), np.float32)).any()
+
+
+def test_momentum_is_nesterovs():
+    rng = np.random.default_rng(3)
+    first, second = rng.normal(size=(2, 6, 4)).astype(np.float32)
+    variable, optimizer = keras.Variable(np.zeros((6, 4), np.float32)), optimizers.Muon(1.0)
+    for gradient in (first, second):
+        before = np.asarray(variable)
+        optimizer.apply([keras.ops.convert_to_tensor(gradient)], [variable])
+    left, _, right = np.linalg.svd(second + 0.95 * (0.95 * first + second), full_matrices=False)
+    change = before - np.asarray(variable)
+    assert (change * (left @ right)).sum() / np.linalg.norm(change) / np.linalg.norm(left @ right) > 0.97
+
+
+@pytest.mark.parametrize("name, precision, kind", [
+    ("adam", "float32", keras.optimizers.Adam), ("muon", "bfloat16", optimizers.Muon),
+    ("muon", "float16", keras.optimizers.LossScaleOptimizer)])
+def test_the_optimizer_is_made_by_name(name, precision, kind):
+    assert isinstance(optimizers.make(name, precision), kind)
