@@ -3,7 +3,6 @@
 import contextlib
 from typing import NamedTuple
 
-import keras
 import numpy as np
 import tensorflow as tf
 
@@ -227,7 +226,8 @@ class Engine:
         trainable = [variable.path for variable in self.model.trainable_variables]
         groups = [(checkpoints.variables(self.model), checkpoint.weights, "weights"),
                   (dict(zip(trainable, self.averages)), checkpoint.ema, "moving averages (--ema_decay)"),
-                  ({v.path: v for v in self.optimizer.variables}, checkpoint.optimizer, "optimizer (--optimizer, --precision)")]
+                  ({v.path: v for v in self.optimizer.variables}, checkpoint.optimizer,
+                   "optimizer (--optimizer, --precision)")]
         for ours, theirs, what in groups:
             shapes = {name: tuple(variable.shape) for name, variable in ours.items()}
             found = {name: array.shape for name, array in theirs.items()}

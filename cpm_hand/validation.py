@@ -29,9 +29,6 @@ class Validation(NamedTuple):
     num_joints: int
 
 
-PCK_THRESHOLD = 0.2
-
-
 def validate(engine, batches) -> Validation:
     """One pass with the averaged weights, where the run keeps averages.
 
@@ -62,7 +59,7 @@ def _batch_sums(engine, batch) -> np.ndarray:
     truth, labelled = batch.keypoints.numpy(), batch.labelled.numpy()
     distance = metrics.distances(predicted, truth)
     norm = geometry.tight_box(truth, labelled)[:, 2:].max(1)
-    correct, seen = metrics.pck_counts(distance, labelled, norm, PCK_THRESHOLD)
+    correct, seen = metrics.pck_counts(distance, labelled, norm, metrics.PCK_THRESHOLD)
     in_file = distance / batch.scale.numpy()[:, None]
     # The loss is a mean over the batch; a bad picture that was skipped is in the batch and trains nothing.
     entered = batch.supervised.numpy().any(-1).sum()

@@ -483,7 +483,7 @@ def test_preview_writes_a_sheet_of_crops_with_skeletons(tmp_path):
     (["preview", ".", "--output=x.png", "--count=0"], "--count=0: 0 is not an integer in the range"),
     (["preview", "cpm_hand", "--output=x.png"], "error: cpm_hand: no known data set"),
     (["verify", "nowhere"], "error: nowhere: no such folder"),
-    (["verify", ".", "--data=coco"], "value should be one of <cmu_manual|cmu_panoptic|cmu_synth>"),
+    (["verify", ".", "--data=freihand"], "value should be one of <cmu_manual|cmu_panoptic|cmu_synth|coco>"),
 ])
 def test_misuse_is_answered_without_a_traceback(arguments, said):
     out = command(*arguments)

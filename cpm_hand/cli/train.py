@@ -34,8 +34,8 @@ _HANDS = flags.DEFINE_enum("hands", "both", ["both", "right"],
 _SKIP_BAD = flags.DEFINE_bool("skip_bad", False, "Leave out samples that cannot be used, and list them, instead of "
                               "stopping at the first.")
 
-_NET = flags.DEFINE_enum("net", "cpm", ["cpm", "cpm_lite"], "Network to train: the published pose machine, or a compact "
-                         "one for laptops.")
+_NET = flags.DEFINE_enum("net", "cpm", ["cpm", "cpm_lite"], "Network to train: the published pose machine, or a "
+                         "compact one for laptops.")
 _STAGES = flags.DEFINE_integer("stages", None, "Stages of the net; by default its own number (cpm: 6, cpm_lite: 3).",
                                lower_bound=1)
 _WIDTH = flags.DEFINE_float("width", 1.0, "Factor on the hidden channels; 1 is the published net.", lower_bound=1e-3)
@@ -97,7 +97,7 @@ _SUMMARY = flags.DEFINE_bool("summary", False, "Print parameters, multiply-accum
                              "leave.")
 
 
-DEMO_FOLDER, DEMO_COUNT, DEMO_SIZE = os.path.join("models", "data", "hands"), 4000, 184
+DEMO_FOLDER, DEMO_COUNT, DEMO_SIZE = os.path.join("models", "data", "hands"), 6000, 160
 
 
 def _render_demo() -> str:

@@ -3,7 +3,7 @@
 import pathlib
 from typing import NamedTuple
 
-from cpm_hand.datasets import cmu
+from cpm_hand.datasets import cmu, coco
 from cpm_hand.labels import BadSample as BadSample
 from cpm_hand.labels import Labels
 
@@ -12,10 +12,11 @@ DATASETS = {
     "cmu_synth": cmu.read_synth,
     "cmu_manual": cmu.read_manual,
     "cmu_panoptic": cmu.read_panoptic,
+    "coco": coco.read,
 }
 
 # root -> (name, folder, expected number of samples or None), for those layouts that can be told from outside
-FINDERS = (cmu.find,)
+FINDERS = (cmu.find, coco.find)
 
 
 class Folder(NamedTuple):
@@ -23,7 +24,7 @@ class Folder(NamedTuple):
 
     Attributes:
         data: row of `DATASETS`.
-        path: the folder; it does not exist where a known data set lacks one of its parts.
+        path: the folder, or a COCO file; it does not exist where a known data set lacks one of its parts.
         expected: how many samples the published set has there, None where nobody knows.
     """
 
@@ -37,7 +38,7 @@ def read(name: str, root, skip_bad: bool = False) -> tuple[Labels, list[str]]:
 
     Args:
         name: row of `DATASETS`.
-        root: its folder; the reader's docstring says which folders it takes.
+        root: its folder or file; the reader's docstring says which folders it takes.
         skip_bad: leave bad samples out and report them, instead of raising at the first.
 
     Returns:
@@ -68,7 +69,7 @@ def find(root, name: str | None = None) -> list[Folder]:
     """All folders of pictures in a folder, whatever a reader takes of them by default.
 
     Args:
-        root: a folder that holds one data set or several.
+        root: a folder that holds one data set or several, or a COCO file.
         name: only those that this row of `DATASETS` reads; root itself where its layout tells nothing.
 
     Returns:
@@ -79,12 +80,13 @@ def find(root, name: str | None = None) -> list[Folder]:
     """
     if name is not None:
         check_name(name)
-    folders = [Folder(*found) for finder in FINDERS for found in finder(root)]
+    finders = (coco.find,) if pathlib.Path(root).expanduser().is_file() else FINDERS  # one file is nobody else's
+    folders = [Folder(*found) for finder in finders for found in finder(root)]
     if name is not None:
         named = [folder for folder in folders if folder.data == name]
         return named or [Folder(name, pathlib.Path(root).expanduser(), None)]
     if not folders:
         raise ValueError(f"{root}: no known data set (NAME.jpg with NAME.json, here or one folder below, "
-                         f"or {cmu.PANOPTIC_JSON}). Say which it is with --data=NAME, one of "
+                         f"{cmu.PANOPTIC_JSON}, or COCO's {coco.FILES[0]}). Say which it is with --data=NAME, one of "
                          f"{', '.join(sorted(DATASETS))}. CMU's hand data: {cmu.ORIGIN}")
     return folders

@@ -7,7 +7,7 @@
   python -m cpm_hand.datasets preview DIR --output=sheet.png [--count=32] [--seed=0] [--data=NAME]
       draws the skeletons of some hands, drawn by lot, over the crops that a net is trained on.
 
-DIR is a data set, one folder of it, or the folder around several. Its layout tells which data set it is;
+DIR is a data set, one folder of it, the folder around several, or a COCO file. Its layout tells which data set it is;
 where it does not, --data=NAME does.
 """
 
@@ -41,7 +41,7 @@ def verify(root, data: str | None = None) -> int:
     """
     problems, hands, samples = [], 0, 0
     for folder in datasets.find(root, data):
-        if not folder.path.is_dir():
+        if not folder.path.exists():
             print(f"{folder.path}: not here; the published set has {folder.expected} samples in it")
             continue
         try:
@@ -67,7 +67,7 @@ def verify(root, data: str | None = None) -> int:
 
 def _undecodable(folder, labels: Labels) -> list[str]:
     """What is wrong with the labelled pictures, and with those in the folder whose label is bad."""
-    here = {os.path.join(folder, name) for name in os.listdir(folder)
+    here = {os.path.join(folder, name) for name in (os.listdir(folder) if os.path.isdir(folder) else ())
             if name.lower().endswith(_PICTURES) and not name.startswith(".")}
     paths = sorted(here | set(labels.paths.tolist()))
 
@@ -100,7 +100,7 @@ def preview(root, output, *, count: int = 32, seed: int = 0, data: str | None = 
     if pathlib.Path(output).suffix not in (".png", ".jpg"):
         raise ValueError(f"--output must end in .png or .jpg, got '{output}'.")
     parts = [datasets.read(folder.data, folder.path, skip_bad=True)
-             for folder in datasets.find(root, data) if folder.path.is_dir()]
+             for folder in datasets.find(root, data) if folder.path.exists()]
     labels, num_bad = concatenate([part for part, _ in parts]), sum(len(bad) for _, bad in parts)
     count = min(count, labels.num_hands)
     rows = np.sort(np.random.default_rng(seed).choice(labels.num_hands, count, replace=False))
