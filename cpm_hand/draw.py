@@ -14,8 +14,8 @@ from cpm_hand.hand import HAND, Skeleton, colours
 
 _SHIFT = 4           # OpenCV takes integer coordinates with this many fractional bits
 _FAR = 1e6           # px; a joint farther out than this is no place on a picture
-_OUTLINE = (20, 20, 20)
-_FAINT = 0.35        # opacity of joints and bones below the score threshold
+_EDGE, _RIM = (20, 20, 20), (245, 245, 245)  # a dark edge and a light rim around it: one of them stands out anywhere
+_FAINT = 0.45        # opacity of joints and bones below the score threshold
 _PAGE = 24           # grey of gaps and title bars
 _GAP = 4             # px between panels
 _BAR = 20            # px, height of a title bar
@@ -26,7 +26,8 @@ def skeleton(image: np.ndarray, keypoints: np.ndarray, skeleton: Skeleton = HAND
              threshold: float = 0.2) -> np.ndarray:
     """Draw a hand: bones, each in the colour of its outer joint, and the joints on top.
 
-    Widths follow the size of the hand in the picture; a thin outline keeps it readable on any background.
+    Widths follow the size of the hand in the picture; a dark edge with a light rim keeps it readable on any
+    background and skin.
 
     Args:
         image: uint8 [H, W, 3], RGB.
@@ -66,9 +67,9 @@ def skeleton(image: np.ndarray, keypoints: np.ndarray, skeleton: Skeleton = HAND
 
 def _draw_hand(canvas, points, skeleton, joints, hand) -> np.ndarray:
     """Draw `joints` bool [J] and the bones between them; the width is that of the whole `hand` bool [J]."""
-    # The published renderer: a fiftieth of the hand, at least 2 px; bones three quarters of it.
-    width = float(np.clip(np.ptp(points[hand], axis=0).max() / 50, 2, 250))
-    bone_width, radius = max(round(0.75 * width), 1), max(width, 2.0)
+    # The published renderer: a fiftieth of the hand; bones three quarters of it.
+    width = float(np.clip(np.ptp(points[hand], axis=0).max() / 50, 1, 250))
+    bone_width, radius = max(round(0.75 * width), 1), max(1.1 * width, 1.5)
     edge = max(width / 4, 0.75)
     fixed = np.round(np.where(joints[:, None], points, 0) * 2**_SHIFT).astype(int)
     bones = [bone for bone in skeleton.bones if joints[bone[0]] and joints[bone[1]]]
@@ -82,7 +83,8 @@ def _draw_hand(canvas, points, skeleton, joints, hand) -> np.ndarray:
             cv2.circle(canvas, fixed[joint].tolist(), round((radius + extra) * 2**_SHIFT), paint(joint),
                        cv2.FILLED, cv2.LINE_AA, _SHIFT)
 
-    strokes(edge, lambda joint: _OUTLINE)
+    strokes(2 * edge, lambda joint: _RIM)
+    strokes(edge, lambda joint: _EDGE)
     strokes(0, lambda joint: palette[joint])
     return canvas
 

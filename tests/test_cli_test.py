@@ -1,5 +1,6 @@
 """The command line `test.py`: what it writes, prints and refuses."""
 
+import json
 import os
 import pathlib
 import subprocess
@@ -8,7 +9,7 @@ import sys
 import numpy as np
 import pytest
 from absl import flags
-from absl.testing import flagsaver
+from conftest import write_hands
 
 from cpm_hand import checkpoints, images, nets, runtimes
 from cpm_hand.cli import command
@@ -37,17 +38,20 @@ def photo(tmp_path):
 
 def call(*arguments):
     """Run main as absl would, and give its status."""
-    with flagsaver.flagsaver():
-        rest = command.parse_flags(["test.py", *map(str, arguments)])
-        return command._guarded(cli.main, rest)
+    values = flags.FlagValues()
+    cli.define(values)
+    rest = values(["test.py", *map(command._with_underscores, map(str, arguments))])
+    return command._guarded(lambda argv: cli.main(argv, values), rest)
 
 
 def status_and_error(capsys, *arguments):
     return call(*arguments), capsys.readouterr().err
 
 
-def test_it_prints_the_joints_and_writes_four_pictures(run, photo, tmp_path, capsys):
-    assert call(f"--graph_path={run}", f"--image_path={photo}", f"--output_dir={tmp_path}/new/out") == 0
+@pytest.mark.parametrize("with_flag", [True, False])
+def test_it_prints_the_joints_and_writes_four_pictures(run, photo, tmp_path, capsys, with_flag):
+    picture = f"--image_path={photo}" if with_flag else photo
+    assert call(f"--graph_path={run}", picture, f"--output_dir={tmp_path}/new/out", "--threshold=0") == 0
     printed = capsys.readouterr().out
     lines = printed.splitlines()
     assert lines[0].split() == ["joint", "x", "y", "score"] and lines[1].startswith("wrist ")
@@ -59,6 +63,13 @@ def test_it_prints_the_joints_and_writes_four_pictures(run, photo, tmp_path, cap
         shapes[name] = images.read(path).shape
     assert shapes["overlay"] == shapes["skeleton"] == (83, 131, 3)     # the picture's own size
     assert shapes["stages"] == (368 + 20 + 8, 2 * 372 + 4, 3)          # two stages, two panels
+
+
+def test_a_picture_without_a_hand_shows_what_the_net_believes_and_no_skeleton(run, photo, tmp_path, capsys):
+    assert call(f"--graph_path={run}", photo, f"--output_dir={tmp_path}", "--threshold=1") == 0
+    assert "photo.png: no hand found: no presence reaches 1.00 (--threshold=0 gives" in capsys.readouterr().out
+    np.testing.assert_array_equal(images.read(tmp_path / "photo_skeleton.png"), images.read(photo))
+    assert (tmp_path / "photo_stages.png").exists()
 
 
 def test_dashes_and_a_box_are_taken(run, photo, tmp_path, capsys):
@@ -75,23 +86,172 @@ def test_without_flags_it_explains_itself(capsys):
     assert "python test.py --graph_path=" in capsys.readouterr().out
 
 
+def test_several_boxes_give_several_hands_in_order(run, photo, tmp_path, capsys):
+    assert call(f"--graph_path={run}", photo, f"--output_dir={tmp_path}", "--box=40,30,20,25", "--box=90,40,20,20") == 0
+    rows = [line.split() for line in capsys.readouterr().out.splitlines()]
+    wrists = [(float(x), float(y)) for name, x, y, _ in (row for row in rows if row[:1] == ["wrist"])]
+    assert len(wrists) == 2
+    for (x, y), middle, side in zip(wrists, ((49.5, 42), (99.5, 49.5)), (55, 44)):
+        assert abs(x - middle[0]) <= side / 2 + 0.1 and abs(y - middle[1]) <= side / 2 + 0.1
+
+
+# Many pictures
+
+@pytest.fixture
+def album(tmp_path):
+    """Three good pictures, one that is cut short, and a file that is none."""
+    folder = tmp_path / "album"
+    rng = np.random.default_rng(0)
+    for name, size in (("b.jpg", (60, 80)), ("a.png", (90, 70)), ("c.png", (64, 64))):
+        images.write(folder / name, rng.integers(0, 256, (*size, 3), np.uint8))
+    (folder / "broken.png").write_bytes((folder / "a.png").read_bytes()[:200])
+    (folder / "notes.txt").write_text("not a picture")
+    return folder
+
+
+def test_of_a_folder_every_picture_is_done_and_the_broken_one_reported_at_the_end(run, album, tmp_path, capsys):
+    out = tmp_path / "out"
+    given = [f"--graph_path={run}", album, "--threshold=0", f"--output_dir={out}", f"--write_json={tmp_path}/x/h.json",
+             f"--write_csv={tmp_path}/x/h.csv", f"--write_openpose_json={tmp_path}/op"]
+    assert call(*given) == 1
+    printed, error = capsys.readouterr()
+    assert error == f"error: {album}/broken.png: the picture is cut short after 200 bytes; copy or load it again.\n"
+    lines = printed.splitlines()
+    assert [line.split(":")[0] for line in lines[:3]] == [f"{album}/{name}" for name in ("a.png", "b.jpg", "c.png")]
+    assert lines[3] == "3 hands in 3 of 3 pictures; 1 could not be read"
+    assert sorted(path.name for path in out.iterdir()) == ["a_skeleton.png", "b_skeleton.png", "c_skeleton.png"]
+    assert images.read(out / "b_skeleton.png").shape == (60, 80, 3)
+    read = json.loads((tmp_path / "x/h.json").read_text())
+    assert [(each["path"], each["width"], each["height"], len(each["hands"])) for each in read["pictures"]] == [
+        (f"{album}/a.png", 70, 90, 1), (f"{album}/b.jpg", 80, 60, 1), (f"{album}/c.png", 64, 64, 1)]
+    assert list(read["unreadable"]) == [f"{album}/broken.png"] and read["settings"]["threshold"] == 0
+    assert len((tmp_path / "x/h.csv").read_text().splitlines()) == 4
+    assert sorted(path.name for path in (tmp_path / "op").iterdir()) == [f"{name}_keypoints.json" for name in "abc"]
+
+
+def test_many_pictures_give_what_each_gives_alone(run, album, tmp_path, capsys):
+    usual = f"--graph_path={run}", "--threshold=0", f"--output_dir={tmp_path}/out"
+    call(*usual, album, f"--write_json={tmp_path}/all.json", "--batchsize=3")
+    together = json.loads((tmp_path / "all.json").read_text())["pictures"]
+    for each in together:
+        call(*usual, each["path"], f"--write_json={tmp_path}/one.json")
+        alone, = json.loads((tmp_path / "one.json").read_text())["pictures"]
+        for one, other in zip(alone["hands"], each["hands"]):
+            np.testing.assert_allclose(other["keypoints"], one["keypoints"], atol=0.05)
+
+
+def test_only_the_files_asked_for_are_written(run, album, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert call(f"--graph_path={run}", "album/*.jpg", "album/a.png", "--write_csv=hands.csv", "--threshold=0") == 0
+    assert (tmp_path / "hands.csv").exists() and not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(("more", "side"), [
+    ([], "right"), (["--assume_left"], "left"), (["--handedness=left"], "left")])
+def test_openpose_s_file_has_the_hand_on_the_side_asked_for(run, photo, tmp_path, capsys, more, side):
+    assert call(f"--graph_path={run}", photo, "--threshold=0", f"--write_openpose_json={tmp_path}/op", *more) == 0
+    person, = json.loads((tmp_path / "op/photo_keypoints.json").read_text())["people"]
+    assert any(person[f"hand_{side}_keypoints_2d"])
+
+
+def test_what_was_found_before_an_interruption_is_written(run, album, tmp_path, capsys, monkeypatch):
+    write, calls = images.write, []
+
+    def interrupted(path, image):
+        calls.append(path)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        write(path, image)
+
+    monkeypatch.setattr(images, "write", interrupted)
+    assert call(f"--graph_path={run}", album, "--threshold=0", f"--output_dir={tmp_path}/out",
+                f"--write_csv={tmp_path}/h.csv") == 130
+    assert len((tmp_path / "h.csv").read_text().splitlines()) == 4
+
+
+def test_files_folders_and_patterns_become_paths_each_once(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("in/b.jpg", "in/a.JPG", "in/x.txt", "in/deep/c.png", "odd[1].jpg"):
+        pathlib.Path(name).parent.mkdir(parents=True, exist_ok=True)
+        pathlib.Path(name).touch()
+    assert cli.expand(["in"]) == ["in/a.JPG", "in/b.jpg"]
+    assert cli.expand(["in/*.jpg", "in", "none.jpg"]) == ["in/b.jpg", "in/a.JPG", "none.jpg"]
+    assert cli.expand(["in/**/*.png"]) == ["in/deep/c.png"]
+    assert cli.expand(["odd[1].jpg"]) == ["odd[1].jpg"]                # a file of that name, no pattern
+    with pytest.raises(ValueError, match=r"in/deep/\*.gif: no file fits this pattern"):
+        cli.expand(["in/deep/*.gif"])
+    pathlib.Path("empty").mkdir()
+    with pytest.raises(ValueError, match="empty/: no pictures in this folder .* give 'empty/"):
+        cli.expand(["empty/"])
+
+
 @pytest.mark.parametrize(("arguments", "text"), [
-    (["--graph_path=none.pb"], "error: none.pb: no such file or folder; expected a run's folder"),
-    (["--image_path=none.jpg"], "error: none.jpg: no such image file."),
     (["--box=500,500,10,10"], "error: box x=500 y=500 w=10 h=10 lies outside the picture of 131 x 83 px."),
-    (["other.jpg"], r"error: unexpected arguments ['other.jpg']"),
+    (["other.jpg", "--box=1,2,3,4"], "error: --box is for one picture, got 2."),
+    (["other.jpg", "--show"], "error: --show is for one picture, got 2."),
+    (["--graph_path=other.pb"], "error: one --graph_path finds the hands, got 2; --evaluate takes several."),
+    (["--evaluate", "--data=cmu_manual=x"], "error: --evaluate takes labelled sets, --data=NAME=DIR, and not pictures"),
     (["--output_dir=/dev/null/x"], "error: /dev/null/x: Not a directory"),
+    (["--write_json=/dev/null/x.json"], "error: /dev/null: File exists"),
+    (["--write_csv=/"], "error: --write_csv=/: this is a folder; give the name of a file."),
 ])
 def test_a_mistake_is_one_line(run, photo, tmp_path, capsys, arguments, text):
-    usual = [f"--graph_path={run}", f"--image_path={photo}", f"--output_dir={tmp_path}"]
+    usual = [f"--graph_path={run}", f"--image_path={photo}", f"--output_dir={tmp_path}",
+             f"--write_csv={tmp_path}/h.csv"]
     status, error = status_and_error(capsys, *usual, *arguments)
+    assert status == 1 and error.startswith(text) and len(error.splitlines()) == 1
+    assert not (tmp_path / "h.csv").exists() or "/dev/null/x:" in text
+
+
+def test_an_artefact_that_is_not_there_is_one_line(photo, capsys):
+    status, error = status_and_error(capsys, "--graph_path=none.pb", photo)
+    assert status == 1 and error.startswith("error: none.pb: no such file or folder; expected a run's folder")
+
+
+def test_a_picture_that_is_not_there_is_one_line(run, tmp_path, capsys):
+    status, error = status_and_error(capsys, f"--graph_path={run}", "none.jpg", f"--output_dir={tmp_path}")
+    assert (status, error) == (1, "error: none.jpg: no such image file.\n")
+
+
+# Evaluation
+
+@pytest.mark.parametrize("protocol", ["G", "W"])
+def test_evaluation_prints_the_main_numbers_and_writes_them_all(run, tmp_path, capsys, protocol):
+    labelled = write_hands(tmp_path / "manual", 5)
+    assert call(f"--graph_path={run}", "--evaluate", f"--protocol={protocol}", f"--data=cmu_manual={labelled}",
+                f"--output_dir={tmp_path}/out") == 0
+    printed = capsys.readouterr().out
+    stem = tmp_path / "out" / f"{run.name}_cmu_manual_manual_{protocol}"
+    assert f"protocol {protocol}" in printed and f"wrote {stem}.json and .npz" in printed
+    numbers = {row["name"]: row for row in json.loads(stem.with_suffix(".json").read_text())["numbers"]}
+    line = next(line.split() for line in printed.splitlines() if line.startswith("pck@0.2"))
+    assert float(line[1]) == pytest.approx(numbers["pck@0.2"]["value"], rel=1e-3)
+    assert line[-1] == "105" == str(numbers["pck@0.2"]["count"]) and "pck@0.2/index" not in printed
+    assert np.load(stem.with_suffix(".npz"))["distances"].shape == (5, 21)
+
+
+def test_several_artefacts_and_sets_are_told_apart(run, tmp_path, capsys):
+    one, other = write_hands(tmp_path / "a" / "hands", 2), write_hands(tmp_path / "b" / "hands", 3)
+    assert call(f"--graph_path={run}", f"--graph_path={run}/", "--evaluate", f"--data=cmu_manual={one}",
+                f"--data=cmu_manual={other}", f"--output_dir={tmp_path}/out") == 0
+    assert len(list((tmp_path / "out").glob("*.json"))) == 4
+
+
+@pytest.mark.parametrize(("arguments", "text"), [
+    (["--evaluate"], "error: --evaluate needs a labelled set, --data=NAME=DIR"),
+    (["--data=cmu_manual=x"], "error: --evaluate needs a labelled set, --data=NAME=DIR, and --data needs --evaluate."),
+    (["--evaluate", "--data=mine=x"], "error: --data=mine=x: unknown dataset 'mine'"),
+    (["--evaluate", "--data=cmu_manual=none"], "error: none: no such folder"),
+])
+def test_an_evaluation_of_nothing_is_one_line(run, capsys, arguments, text):
+    status, error = status_and_error(capsys, f"--graph_path={run}", *arguments)
     assert status == 1 and error.startswith(text) and len(error.splitlines()) == 1
 
 
 @pytest.mark.parametrize("box", ["1,2,3", "a,b,c,d", "1,2,3,nan", ""])
 def test_a_box_that_is_not_four_numbers_is_refused_as_a_flag(box):
-    with pytest.raises(flags.IllegalFlagValueError, match="four numbers X,Y,W,H"), flagsaver.flagsaver():
-        flags.FLAGS(["test.py", f"--box={box}"])
+    with pytest.raises(flags.IllegalFlagValueError, match="four numbers X,Y,W,H"):
+        call(f"--box={box}")
 
 
 def test_show_without_a_display_says_so_and_still_writes(run, photo, tmp_path, capsys, monkeypatch):

@@ -94,6 +94,30 @@ def test_a_larger_hand_gets_thicker_bones():
     assert thickness(600) > 1.5 * thickness(100)
 
 
+@pytest.mark.parametrize("hand_px", [60, 128, 300, 800])
+@pytest.mark.parametrize("grey", [0, 40, 128, 200, 255])
+def test_every_bone_stands_out_from_any_background(grey, hand_px):
+    """Across the middle of each bone there is a pixel far lighter or far darker than what lies around."""
+    points = np.array([(0.5, 0.95), *[(0.12 + 0.19 * finger, 0.7 - 0.2 * joint) for finger in range(5)
+                                      for joint in range(4)]]) * hand_px + 20
+    canvas = np.full((hand_px + 40, hand_px + 40, 3), grey, np.uint8)
+    light = draw.skeleton(canvas, points).astype(float) @ (0.299, 0.587, 0.114)
+    for inner, outer in HAND.bones:
+        middle, along = (points[inner] + points[outer]) / 2, points[outer] - points[inner]
+        across = np.array([-along[1], along[0]]) / np.linalg.norm(along)
+        reach = max(hand_px / 50, 1) * 2 + 2
+        line = np.round(middle + across * np.linspace(-reach, reach, 41)[:, None]).astype(int)
+        assert np.abs(light[line[:, 1], line[:, 0]] - grey).max() > 70
+
+
+def test_the_skeleton_of_a_small_hand_leaves_the_hand_to_be_seen():
+    points = np.array([(0.5, 0.95), *[(0.12 + 0.19 * finger, 0.7 - 0.2 * joint) for finger in range(5)
+                                      for joint in range(4)]]) * 100 + 20
+    picture = draw.skeleton(np.full((140, 140, 3), 128, np.uint8), points)
+    covered = (picture != 128).any(-1)[20:120, 20:120].mean()
+    assert covered < 0.5
+
+
 def test_the_argument_is_never_painted_on():
     image, maps = WHITE.copy(), one_hot()
     draw.skeleton(image, spread())

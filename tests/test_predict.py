@@ -1,9 +1,15 @@
 """The Predictor: crops in, coordinates out, in the picture's own pixels."""
 
-import numpy as np
-import pytest
+import concurrent.futures
+import itertools
 
-from cpm_hand import geometry, images, predict, runtimes
+import cv2
+import numpy as np
+import psutil
+import pytest
+from PIL import Image
+
+from cpm_hand import checkpoints, geometry, images, nets, predict, runtimes
 from cpm_hand.hand import HAND
 from cpm_hand.targets import BeliefMaps
 
@@ -38,15 +44,6 @@ def blank(width, height):
     return np.zeros((height, width, 3), np.uint8)
 
 
-@pytest.mark.parametrize(("width", "height"), [(97, 61), (96, 96), (33, 250), (1001, 667)])
-def test_a_whole_picture_gives_its_own_pixels(width, height):
-    truth = points_in((0, 0, width, height))
-    hand, = predict.Predictor(Ideal(truth, [geometry.whole_picture_box(width, height)]))(blank(width, height))
-    scale = max(width, height) / SIZE                                  # px of the picture per px of the input
-    np.testing.assert_allclose(hand.keypoints[:, :2], truth[0], atol=0.05 * max(scale, 1))
-    assert hand.box[2] == max(width, height) and hand.presence > 0.9
-
-
 @pytest.mark.parametrize("box", [(20.5, 11.25, 31, 17), (-5, 40, 30, 60), (150, 3, 40.7, 40.7), (0, 0, 1, 1)])
 def test_boxes_are_tight_of_any_shape_and_give_the_picture_s_pixels(box):
     truth = points_in(box)
@@ -69,35 +66,17 @@ def test_no_box_gives_no_hand():
 
 def test_the_net_sees_what_the_manual_path_shows_it():
     picture = np.random.default_rng(1).integers(0, 256, (61, 97, 3), np.uint8)
-    box = geometry.whole_picture_box(97, 61)
-    artefact = Ideal(points_in((0, 0, 97, 61)), [box])
-    hand, = predict.Predictor(artefact)(picture, outputs=True)
-    expected = images.warp(picture, geometry.crop_matrix(box, SIZE), SIZE)
+    artefact = Ideal(points_in((0, 0, 97, 61)), [geometry.widen((20, 10, 40, 30))])
+    hand, = predict.Predictor(artefact)(picture, boxes=[(20, 10, 40, 30)], outputs=True)
+    expected = images.warp(picture, geometry.crop_matrix(hand.box, SIZE), SIZE)
     np.testing.assert_array_equal(artefact.inputs[0], expected)
     np.testing.assert_array_equal(hand.outputs.input, expected)
     assert hand.outputs.belief_maps.shape == (SIZE, SIZE, 22) and hand.outputs.stages.shape == (1, 12, 12, 22)
 
 
 def test_outputs_are_kept_only_when_asked_for():
-    artefact = Ideal(points_in((0, 0, 50, 50)), [geometry.whole_picture_box(50, 50)])
-    assert predict.Predictor(artefact)(blank(50, 50))[0].outputs is None
-
-
-def test_a_picture_of_the_input_s_size_is_shown_as_it_is():
-    picture = np.random.default_rng(1).integers(0, 256, (SIZE, SIZE, 3), np.uint8)
-    artefact = Ideal(points_in((0, 0, SIZE, SIZE)), [geometry.whole_picture_box(SIZE, SIZE)])
-    predict.Predictor(artefact)(picture)
-    np.testing.assert_array_equal(artefact.inputs[0], picture)
-
-
-def test_a_file_gives_what_its_pixels_give(tmp_path):
-    picture = np.random.default_rng(1).integers(0, 256, (61, 97, 3), np.uint8)
-    images.write(tmp_path / "hand.png", picture)
-    artefact = Ideal(points_in((0, 0, 97, 61)), [geometry.whole_picture_box(97, 61)])
-    for image in (tmp_path / "hand.png", str(tmp_path / "hand.png")):
-        hand, = predict.Predictor(artefact)(image, outputs=True)
-        np.testing.assert_array_equal(hand.outputs.input, predict.Predictor(artefact)(
-            picture, outputs=True)[0].outputs.input)
+    artefact = Ideal(points_in((0, 0, 50, 50)), [geometry.widen((0, 0, 50, 50))])
+    assert predict.Predictor(artefact)(blank(50, 50), boxes=[(0, 0, 50, 50)])[0].outputs is None
 
 
 def test_the_belief_lies_on_the_picture_where_the_joint_is():
@@ -109,6 +88,381 @@ def test_the_belief_lies_on_the_picture_where_the_joint_is():
     row, column, _ = np.unravel_index(belief.argmax(), belief.shape)
     assert abs(column - 71) <= 1 and abs(row - 42) <= 1
     assert belief[:, :30].max() == 0                                   # left of the crop
+
+
+# Whole pictures, with a net that knows a hand by the colours of its joints
+
+def joint_colours(count=21):
+    """Colours of equal brightness whose directions lie as far apart as a greedy choice finds."""
+    levels = np.stack(np.meshgrid(*[np.linspace(0, 1, 9)] * 3), -1).reshape(-1, 3)[1:]
+    directions = np.unique((levels / np.linalg.norm(levels, axis=1, keepdims=True)).round(6), axis=0)
+    directions = directions[np.ptp(directions, axis=1) > 0.35]          # what is grey is no joint
+    chosen = [directions[0]]
+    while len(chosen) < count:
+        chosen.append(directions[np.argmin((directions @ np.transpose(chosen)).max(1))])
+    return np.array(chosen)
+
+
+PALETTE = joint_colours()
+
+
+def dots(width, height, hands, radius=3.0):
+    """Black with a soft dot of its own colour for each joint: uint8 [H, W, 3] for joints [N, 21, 2] in px."""
+    rows, columns = np.indices((height, width))
+    picture = np.zeros((height, width, 3))
+    for points in hands:
+        for (x, y), colour in zip(points, PALETTE):
+            bell = np.exp(-((columns - x) ** 2 + (rows - y) ** 2) / (2 * radius**2))
+            picture = np.where(bell[..., None] > picture.max(-1, keepdims=True) / 255,
+                               255 * bell[..., None] * colour / colour.max(), picture)
+    return np.uint8(picture + 0.5)
+
+
+class ColourNet:
+    """Ideal belief maps for dotted pictures: a joint is the middle of what has its colour.
+
+    Like a trained net it knows hands of a certain size in its input only, and `mirrored` ones not at all: a hand
+    is a right one where the wrist lies left of the tip of the thumb.
+    """
+
+    size, skeleton, target = SIZE, HAND, TARGET
+
+    def __init__(self, part=(0.3, 0.95), right_only=False):
+        self.part, self.right_only, self.batches = part, right_only, []
+        self.hands = "right" if right_only else "both"
+
+    def __call__(self, inputs):
+        self.batches.append(len(inputs))
+        points, seen = map(np.stack, zip(*[self.joints(image) for image in inputs]))
+        maps = TARGET.encode(points, seen, SIZE)
+        keypoints = TARGET.decode(maps)
+        return {"belief_maps": TARGET.upsample(maps, SIZE).numpy(), "stages": maps.numpy()[:, None],
+                "keypoints": keypoints.numpy(), "presence": TARGET.presence(keypoints).numpy()}
+
+    def joints(self, image):
+        """Of each joint's dots the one nearest to the middle of the input: [21, 2] in px, and bool [21]."""
+        rows, columns = np.nonzero(np.ptp(image, axis=2) > 20)
+        places, pixels = np.stack([columns, rows], 1).astype(float), image[rows, columns].astype(float)
+        bright = np.linalg.norm(pixels, axis=1)
+        weights = np.where(pixels @ PALETTE.T > 0.985 * bright[:, None], bright[:, None], 0)     # [pixels, 21]
+        seen = weights.any(0)
+        if not seen.any():
+            return np.zeros((21, 2)), seen
+        outwards = np.linalg.norm(places - (SIZE - 1) / 2, axis=1)
+        first = places[np.where(weights > 0, outwards[:, None], np.inf).argmin(0)]               # [21, 2]
+        weights = weights * (np.linalg.norm(places[:, None] - first, axis=2) < 9)
+        points = weights.T @ places / np.maximum(weights.sum(0), 1e-9)[:, None]
+        part = np.ptp(points[seen], axis=0).max() / SIZE
+        a_right_one = seen[[0, 4]].all() and points[0, 0] < points[4, 0]
+        known = self.part[0] <= part <= self.part[1] and (a_right_one or not self.right_only)
+        return points, seen & known
+
+
+def dotted_hand(x, y, side, left=False, seed=0):
+    """Joints [21, 2] apart from each other in a box of that middle and side, the wrist left of the thumb's tip."""
+    grid = np.stack(np.meshgrid(np.linspace(-0.5, 0.5, 5), np.linspace(-0.5, 0.5, 5)), -1).reshape(-1, 2)
+    points = grid[np.random.default_rng(seed).permutation(25)[:21]]
+    points[[0, 4]] = points[[0, 4]][np.argsort(points[[0, 4], 0])] + [[-0.02, 0], [0.02, 0]]
+    return points * side * [-1 if left else 1, 1] + (x, y)
+
+
+def sole(hands):
+    hand, = hands
+    return hand
+
+
+def assert_finds(hand, truth, atol):
+    np.testing.assert_allclose(hand.keypoints[:, :2], truth, atol=atol)
+    assert hand.presence > 0.9
+
+
+TRUTH = dotted_hand(150.0, 110.0, 100.0)
+PICTURE = dots(320, 240, [TRUTH])
+
+
+@pytest.fixture(scope="module")
+def found():
+    return sole(predict.Predictor(ColourNet())(PICTURE))
+
+
+def test_a_hand_somewhere_in_a_picture_is_found_in_the_picture_s_pixels(found):
+    assert_finds(found, TRUTH, atol=0.5)
+    assert found.is_left == -1 and found.outputs is None
+
+
+@pytest.mark.parametrize(("name", "change", "back"), [
+    ("scaled up", lambda p: cv2.resize(p, None, fx=2, fy=2), lambda xy: (xy - 0.5) / 2),
+    ("scaled down", lambda p: cv2.resize(p, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA),
+     lambda xy: 2 * xy + 0.5),
+    ("padded", lambda p: np.pad(p, ((37, 5), (110, 60), (0, 0))), lambda xy: xy - (110, 37)),
+    ("cropped", lambda p: p[31:, 83:230], lambda xy: xy + (83, 31)),
+    ("flipped", lambda p: p[:, ::-1], lambda xy: (319 - xy[:, :1], xy[:, 1:])),
+    ("upside down", lambda p: p[::-1], lambda xy: (xy[:, :1], 239 - xy[:, 1:])),
+])
+def test_a_changed_picture_gives_the_same_places(name, change, back, found):
+    hand = sole(predict.Predictor(ColourNet())(np.ascontiguousarray(change(PICTURE))))
+    moved = back(hand.keypoints[:, :2])
+    moved = np.hstack(moved) if isinstance(moved, tuple) else moved
+    np.testing.assert_allclose(moved, TRUTH, atol=0.5)
+    np.testing.assert_allclose(moved, found.keypoints[:, :2], atol=0.5)
+
+
+def test_the_orientation_in_exif_data_is_honoured(tmp_path, found):
+    exif = Image.Exif()
+    exif[0x0112] = 6                                                   # stored turned; to be shown clockwise
+    Image.fromarray(np.ascontiguousarray(np.rot90(PICTURE))).save(tmp_path / "a.png", exif=exif)
+    hand = sole(predict.Predictor(ColourNet())(tmp_path / "a.png"))
+    np.testing.assert_allclose(hand.keypoints[:, :2], found.keypoints[:, :2], atol=1e-3)
+
+
+def test_pixels_a_path_and_its_text_give_the_same(tmp_path, found):
+    images.write(tmp_path / "hand.png", PICTURE)
+    for image in (tmp_path / "hand.png", str(tmp_path / "hand.png")):
+        np.testing.assert_array_equal(sole(predict.Predictor(ColourNet())(image)).keypoints, found.keypoints)
+
+
+@pytest.mark.parametrize(("name", "mode"), [("a.png", "L"), ("a.png", "RGBA"), ("a.png", "P"), ("a.png", "I;16"),
+                                            ("a.jpg", "CMYK"), ("a.webp", "RGB")])
+def test_picture_files_of_all_kinds_are_shown_to_the_net_as_they_look(tmp_path, name, mode):
+    colours = np.uint8(np.indices((60, 80)).sum(0)[..., None] + (0, 40, 80))
+    picture = Image.fromarray(colours.mean(-1).astype(np.uint16) * 256) if mode == "I;16" else (
+        Image.fromarray(colours).convert(mode))
+    picture.save(tmp_path / name, **({"lossless": True} if name.endswith("webp") else {}))
+    grey = mode in ("L", "I;16")
+    expected = np.repeat(np.asarray(Image.fromarray(colours).convert("L") if mode == "L" else
+                                    colours.mean(-1))[..., None], 3, 2) if grey else colours
+    hand = sole(predict.Predictor(ColourNet())(tmp_path / name, [(20, 10, 30, 30)], outputs=True))
+    inside = images.warp(np.uint8(expected), geometry.crop_matrix(hand.box, SIZE), SIZE)
+    tolerance = {"P": 30, "CMYK": 6}.get(mode, 1)                      # a palette of 216 colours; a JPEG
+    assert np.abs(hand.outputs.input.astype(int) - inside).mean() < tolerance
+
+
+def test_a_small_hand_in_a_large_picture_is_found():
+    truth = dotted_hand(1010.0, 480.0, 150.0)
+    assert_finds(sole(predict.Predictor(ColourNet())(dots(1280, 720, [truth]))), truth, atol=0.5)
+
+
+def test_a_picture_without_a_hand_gives_no_hand():
+    assert predict.Predictor(ColourNet())(blank(320, 240)) == []
+
+
+def test_several_hands_are_found_once_each_the_strongest_first():
+    truths = [dotted_hand(90, 120, 80), dotted_hand(300, 100, 120, seed=1), dotted_hand(480, 150, 60, seed=2)]
+    picture = dots(560, 240, truths)
+    hands = predict.Predictor(ColourNet(), max_hands=5)(picture)
+    assert len(hands) == 3
+    assert [hand.presence for hand in hands] == sorted([hand.presence for hand in hands], reverse=True)
+    for truth in truths:
+        assert min(np.abs(hand.keypoints[:, :2] - truth).max() for hand in hands) < 0.5
+    assert len(predict.Predictor(ColourNet(), max_hands=2)(picture)) == 2
+
+
+def test_outputs_of_a_search_belong_to_the_hand_that_was_found(found):
+    hand = sole(predict.Predictor(ColourNet())(PICTURE, outputs=True))
+    np.testing.assert_array_equal(hand.keypoints, found.keypoints)
+    expected = images.warp(PICTURE, geometry.crop_matrix(hand.box, SIZE), SIZE)
+    assert np.abs(hand.outputs.input.astype(int) - expected).mean() < 0.5
+    assert hand.outputs.belief_maps.shape == (SIZE, SIZE, 22)
+
+
+def test_a_large_picture_is_cut_before_it_is_shrunk_and_the_net_sees_the_same():
+    smooth = cv2.resize(np.random.default_rng(0).integers(0, 256, (40, 60, 3), np.uint8), (1500, 1000),
+                        interpolation=cv2.INTER_CUBIC)
+    for box in [(400, 300, 200, 150), (-50, -80, 400, 400), (1300, 700, 300, 600), (10, 10, 1400, 900)]:
+        artefact = Ideal(points_in((0, 0, 50, 50)), [geometry.widen(box)])
+        hand = sole(predict.Predictor(artefact)(smooth, boxes=[box], outputs=True))
+        expected = images.warp(smooth, geometry.crop_matrix(hand.box, SIZE), SIZE)
+        difference = np.abs(hand.outputs.input.astype(int) - expected)
+        assert difference.mean() < 1.5                                 # averages begin at other pixels
+
+
+# Left and right
+
+LEFT = dotted_hand(150.0, 110.0, 100.0, left=True)
+
+
+@pytest.mark.parametrize(("truth", "is_left"), [(TRUTH, 0), (LEFT, 1)])
+@pytest.mark.parametrize("with_box", [False, True])
+def test_a_net_for_right_hands_tries_the_mirror_image_and_says_which_it_was(truth, is_left, with_box):
+    boxes = [geometry.tight_box(truth, np.ones(21, bool))] if with_box else None
+    hand = sole(predict.Predictor(ColourNet(right_only=True))(dots(320, 240, [truth]), boxes))
+    assert_finds(hand, truth, atol=0.5)
+    assert hand.is_left == is_left
+
+
+@pytest.mark.parametrize(("truth", "handedness"), [(TRUTH, "right"), (LEFT, "left")])
+def test_a_known_handedness_needs_one_look_where_auto_needs_two(truth, handedness):
+    artefact, box = ColourNet(right_only=True), geometry.tight_box(truth, np.ones(21, bool))
+    hand = sole(predict.Predictor(artefact, handedness=handedness)(dots(320, 240, [truth]), [box]))
+    assert_finds(hand, truth, atol=0.5)
+    assert artefact.batches == [1] and hand.is_left == (handedness == "left")
+
+
+def test_a_wrong_handedness_finds_nothing():
+    assert predict.Predictor(ColourNet(right_only=True), handedness="right")(dots(320, 240, [LEFT])) == []
+
+
+def test_a_net_for_both_kinds_is_shown_no_mirror_image_and_says_what_it_was_told():
+    for handedness, is_left in (("auto", -1), ("left", 1), ("right", 0)):
+        artefact = ColourNet()
+        hand = sole(predict.Predictor(artefact, handedness=handedness)(PICTURE, [(100, 60, 101, 101)]))
+        assert_finds(hand, TRUTH, atol=0.5)
+        assert hand.is_left == is_left and artefact.batches == [1]
+
+
+def test_what_was_seen_in_a_mirror_is_turned_back():
+    picture = dots(320, 240, [LEFT])
+    predictor = predict.Predictor(ColourNet(right_only=True))
+    hand = sole(predictor(picture, [geometry.tight_box(LEFT, np.ones(21, bool))], outputs=True))
+    unmirrored = images.warp(picture, geometry.crop_matrix(hand.box, SIZE), SIZE)
+    assert np.abs(hand.outputs.input.astype(int) - unmirrored).mean() < 0.2    # OpenCV rounds to 1/32 px
+    peaks = [np.unravel_index(hand.outputs.belief_maps[..., joint].argmax(), (SIZE, SIZE)) for joint in range(21)]
+    on_picture = geometry.apply(geometry.invert(geometry.crop_matrix(hand.box, SIZE)),
+                                np.array(peaks, float)[:, ::-1])
+    np.testing.assert_allclose(on_picture, LEFT, atol=4)
+    row, column = np.unravel_index(hand.outputs.stages[0, ..., 0].argmax(), (SIZE // 8, SIZE // 8))
+    np.testing.assert_allclose(geometry.from_map(np.array([column, row]), 8), np.array(peaks[0])[::-1], atol=5)
+
+
+def test_hands_overrides_what_the_artefact_says():
+    artefact = ColourNet(right_only=True)
+    assert predict.Predictor(artefact, hands="both")(dots(320, 240, [LEFT])) == []
+    assert sole(predict.Predictor(artefact, hands="right")(dots(320, 240, [LEFT]))).is_left == 1
+
+
+# Scales, batches, threads
+
+def test_of_several_scales_the_one_with_the_highest_mean_score_is_kept():
+    small_hands_only, box = ColourNet(part=(0.2, 0.3)), geometry.tight_box(TRUTH, np.ones(21, bool))
+    assert sole(predict.Predictor(small_hands_only)(PICTURE, [box])).presence < 0.1
+    hand = sole(predict.Predictor(small_hands_only, scales=(0.5, 1, 2))(PICTURE, [box]))
+    assert_finds(hand, TRUTH, atol=1.0)                                # px of the picture, a fifth of the input's
+    assert hand.box[2] == pytest.approx(2 * 2.2 * box[2], rel=0.01)
+
+
+def test_a_found_hand_is_looked_at_in_all_scales_too(found):
+    artefact = ColourNet()
+    hand = sole(predict.Predictor(artefact, scales=(1, 1.2))(PICTURE))
+    assert_finds(hand, TRUTH, atol=0.5)
+    assert artefact.batches[-1] == 2
+
+
+@pytest.mark.parametrize("with_boxes", [False, True])
+def test_many_pictures_give_what_each_gives_alone_in_fuller_batches(with_boxes):
+    truths = [dotted_hand(60 + 12 * number, 110, 70 + 5 * number, seed=number) for number in range(7)]
+    pictures = [dots(320, 240 + number, [truth]) for number, truth in enumerate(truths)]
+    boxes = [[geometry.tight_box(truth, np.ones(21, bool))] * (number % 3)
+             for number, truth in enumerate(truths)] if with_boxes else None
+    artefact = ColourNet()
+    predictor = predict.Predictor(artefact, batch_size=16)
+    alone = [predictor(picture, boxes and boxes[number]) for number, picture in enumerate(pictures)]
+    calls_alone, artefact.batches = len(artefact.batches), []
+    together = predictor.many((picture for picture in pictures), boxes)
+    assert [len(hands) for hands in together] == [len(hands) for hands in alone]
+    for one, other in zip(sum(alone, []), sum(together, [])):
+        np.testing.assert_allclose(other.keypoints, one.keypoints, atol=1e-4)
+    assert max(artefact.batches) <= 16 and len(artefact.batches) < calls_alone
+
+
+def test_boxes_of_many_pictures_fill_their_batches():
+    artefact = ColourNet()
+    predict.Predictor(artefact, batch_size=4).many([PICTURE] * 10, [[(100, 60, 100, 100)]] * 10)
+    assert artefact.batches == [4, 4, 2]
+
+
+def test_a_stream_gives_hands_before_all_pictures_are_read():
+    read = []
+    pictures = (read.append(number) or PICTURE for number in range(100))
+    stream = predict.Predictor(ColourNet(), batch_size=4).stream(pictures, itertools.repeat([(100, 60, 100, 100)], 100))
+    next(stream)
+    assert len(read) == 4
+
+
+def test_no_pictures_give_no_hands():
+    assert predict.Predictor(ColourNet()).many([]) == []
+    assert predict.Predictor(ColourNet()).many([], []) == []
+
+
+@pytest.mark.parametrize(("pictures", "boxes", "text"), [
+    (2, 1, "each picture needs its boxes, but there are 1 boxes and more pictures"),
+    (1, 2, "but there are 1 pictures and more boxes")])
+def test_each_picture_needs_its_boxes(pictures, boxes, text):
+    with pytest.raises(ValueError, match=text):
+        predict.Predictor(ColourNet()).many([PICTURE] * pictures, [[(100, 60, 100, 100)]] * boxes)
+
+
+def test_a_wrong_box_among_many_files_is_named(tmp_path):
+    images.write(tmp_path / "a.png", PICTURE)
+    with pytest.raises(ValueError, match="a.png: box x=999 .* lies outside the picture of 320 x 240"):
+        predict.Predictor(ColourNet()).many([tmp_path / "a.png"], [[(999, 0, 5, 5)]])
+
+
+def test_threads_may_share_a_predictor():
+    truths = [dotted_hand(60 + 25 * number, 110, 80, seed=number) for number in range(8)]
+    predictor = predict.Predictor(ColourNet())
+    pictures = [dots(320, 240, [truth]) for truth in truths]
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        for truth, hands in zip(truths, pool.map(predictor, pictures)):
+            assert_finds(sole(hands), truth, atol=0.5)
+
+
+@pytest.mark.slow
+def test_ten_thousand_calls_leave_nothing_behind(tmp_path):
+    """Of a real net, with boxes, searches and outputs by turns: less than 1 KiB a call after the first 2,000."""
+    spec = nets.Spec("cpm", size=64, stages=2, width=1 / 16)
+    weights = {name: variable.numpy() for name, variable in checkpoints.variables(spec.build()).items()}
+    checkpoints.save(checkpoints.step_path(tmp_path, 0), checkpoints.Checkpoint(spec, 0, weights, {}, {}, {}))
+    predictor, process = predict.Predictor(tmp_path, threshold=0.0), psutil.Process()
+    picture = np.random.default_rng(0).integers(0, 256, (60, 64, 3), np.uint8)
+    resident = []
+    for number in range(10_000):
+        predictor(picture, None if number % 10 == 0 else [(20, 20, 20, 20)], outputs=number % 3 == 0)
+        if number >= 2000 and number % 100 == 0:
+            resident.append(process.memory_info().rss)
+    late, early = np.median(resident[-10:]), np.median(resident[:10])
+    assert late - early < 8000 * 1024
+
+
+# The threshold
+
+def test_the_threshold_is_the_given_one_else_the_artefact_s_else_the_usual_one():
+    artefact = ColourNet()
+    assert predict.Predictor(artefact).threshold == predict.THRESHOLD
+    artefact.presence_threshold = 0.0
+    assert predict.Predictor(artefact).threshold == 0
+    assert predict.Predictor(artefact, threshold=0.7).threshold == 0.7
+
+
+def test_a_box_gives_its_hand_however_unlikely():
+    hand = sole(predict.Predictor(ColourNet(), threshold=1.0)(blank(320, 240), [(10, 10, 50, 50)]))
+    assert hand.presence == 0
+
+
+@pytest.mark.parametrize(("settings", "text"), [
+    ({"max_hands": 0}, "max_hands must be at least 1, got 0"),
+    ({"batch_size": 0}, "batch_size must be at least 1, got 0"),
+    ({"handedness": "both"}, "handedness is one of auto, left, right, got 'both'"),
+    ({"hands": "left"}, "hands is 'both' or 'right' or None, got 'left'"),
+    ({"scales": ()}, "one at least"), ({"scales": (1, 0)}, r"got \(1.0, 0.0\)"),
+    ({"threshold": 35}, "threshold is a presence, 0 to 1, got 35"),
+])
+def test_a_setting_that_cannot_be_is_refused(settings, text):
+    with pytest.raises(ValueError, match=text):
+        predict.Predictor(ColourNet(), **settings)
+
+
+# What is refused
+
+@pytest.mark.parametrize("boxes", [None, [(100, 60, 100, 100)]])
+def test_a_net_with_damaged_weights_is_refused(boxes):
+    net = ColourNet()
+
+    class Damaged(ColourNet):
+        def __call__(self, inputs):
+            return {name: values * np.nan for name, values in net(inputs).items()}
+
+    with pytest.raises(ValueError, match="keypoints that are no numbers: its weights are damaged"):
+        predict.Predictor(Damaged())(PICTURE, boxes)
 
 
 @pytest.mark.parametrize(("boxes", "text"), [
@@ -143,5 +497,3 @@ def test_a_missing_file_is_named(tmp_path):
 def test_a_path_is_loaded_as_an_artefact(tmp_path):
     with pytest.raises(runtimes.BadArtefact, match="none.pb: no such file or folder"):
         predict.Predictor(tmp_path / "none.pb")
-
-

@@ -1,21 +1,30 @@
-"""Find the hand in a picture and show what the net believes.
+"""Find the hands in pictures, and show or write what was found; or measure on labelled ones how good that is.
 
-Example:
-    python test.py --graph_path=models/frozengraph.pb --image_path=photo.jpg --box=120,80,200,240
+Examples:
+    python test.py --graph_path=models/frozengraph.pb photo.jpg
+    python test.py --graph_path=models/train/mine holiday/ 'more/*.png' --max_hands=2 --write_csv=hands.csv
+    python test.py --graph_path=models/train/mine --evaluate --protocol=G --data=cmu_manual=hand_labels/manual_test
 
-It prints the keypoints and writes four pictures into --output_dir: all belief maps, the strongest belief over
-the picture, what each stage believes, and the skeleton. `--help` lists every flag.
+Of one picture it prints the keypoints and writes four pictures into --output_dir: all belief maps, the strongest
+belief over the picture, what each stage believes, and the skeleton. Of several it prints a line each and writes the
+skeletons, unless only --write_json, --write_openpose_json or --write_csv were asked for. With --evaluate it prints the
+main numbers and writes all of them into --output_dir, each with its definition. `--help` lists every flag.
 """
 
+import collections
+import glob
 import math
 import os
 import pathlib
 import sys
 
 from absl import flags
+from tqdm import tqdm
 
-from cpm_hand import draw, images
+from cpm_hand import images
 from cpm_hand.cli import command
+
+SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")  # what counts as a picture in a folder
 
 
 class _BoxParser(flags.ArgumentParser):
@@ -45,63 +54,222 @@ class _BoxSerializer(flags.ArgumentSerializer):
         return ",".join(f"{number:g}" for number in value)
 
 
-_GRAPH_PATH = flags.DEFINE_string("graph_path", "./models/frozengraph.pb",
-                                  "To run: a frozen graph, a SavedModel, a run's folder or a checkpoint.")
-_IMAGE_PATH = flags.DEFINE_string("image_path", None, "The picture, of any size.")
-_BOX = flags.DEFINE(_BoxParser(), "box", None, "Tight box around the hand, X,Y,W,H in px of the picture. "
-                    "Without it the hand should fill the picture.", serializer=_BoxSerializer())
-_OUTPUT_DIR = flags.DEFINE_string("output_dir", "out", "Folder for the pictures; made where it is missing.",
-                                  allow_override=True)  # another command has one too, and tests import both
-_SHOW = flags.DEFINE_boolean("show", False, "Open the pictures in windows too.")
+def define(values: flags.FlagValues = flags.FLAGS) -> None:
+    """Define this command's flags; a function, since other commands have some of the same names."""
+    flags.DEFINE_multi_string("graph_path", ["./models/frozengraph.pb"], "To run: a frozen graph, a SavedModel, a "
+                              "run's folder or a checkpoint. Repeat it to --evaluate several.", flag_values=values)
+    flags.DEFINE_multi_string("image_path", [], "A picture of any size, a folder of them, or a pattern such as "
+                              "'in/*.jpg'; repeat it, or give them without the flag.", flag_values=values)
+    flags.DEFINE_multi(_BoxParser(), _BoxSerializer(), "box", None, "Tight box around a hand, X,Y,W,H in px of the one "
+                       "picture; repeat it for several hands. Without it the picture is searched.", flag_values=values)
+    flags.DEFINE_integer("max_hands", 1, "How many hands to look for in a picture.", lower_bound=1, flag_values=values)
+    flags.DEFINE_float("threshold", None, "Presence, 0 to 1, below which a picture holds no hand. By default the "
+                       "artefact's own; 0 always gives the strongest find.", lower_bound=0, upper_bound=1,
+                       flag_values=values)
+    flags.DEFINE_enum("handedness", "auto", ["auto", "left", "right"], "Where it is known of all hands. A net trained "
+                      "on right hands tries both with auto.", flag_values=values)
+    flags.DEFINE_multi_float("scale", [1.0], "Crop size in multiples of the usual one; repeat it, and the scale with "
+                             "the highest mean score is kept.", lower_bound=0.1, upper_bound=10, flag_values=values)
+    flags.DEFINE_integer("batchsize", 16, "Crops that go through the net at a time.", lower_bound=1, flag_values=values)
+    flags.DEFINE_string("output_dir", None, "Folder for the pictures, made where it is missing; by default 'out'.",
+                        flag_values=values)
+    flags.DEFINE_string("write_json", None, "File for all keypoints in this program's own layout.", flag_values=values)
+    flags.DEFINE_string("write_openpose_json", None, "Folder for one NAME_keypoints.json per picture, in OpenPose's "
+                        "layout.", flag_values=values)
+    flags.DEFINE_string("write_csv", None, "File for a table with one line per hand.", flag_values=values)
+    flags.DEFINE_bool("assume_left", False, "Write hands of unknown handedness as left ones into OpenPose's files.",
+                      flag_values=values)
+    flags.DEFINE_bool("evaluate", False, "Measure on labelled pictures, --data, how good the artefacts are.",
+                      flag_values=values)
+    flags.DEFINE_enum("protocol", "G", ["G", "W"], "G gives the net the crop around each hand's true box; W gives the "
+                      "whole picture, in which the hand has to be found.", flag_values=values)
+    flags.DEFINE_multi_string("data", [], "NAME=DIR of a labelled set to --evaluate on; repeat it for several.",
+                              flag_values=values)
+    flags.DEFINE_bool("show", False, "Open the pictures in windows too; for one picture.", flag_values=values)
 
 
-def main(argv: list[str]) -> int:
-    """Print the keypoints of the hand in a picture and write what the net believes as pictures."""
-    if len(argv) > 1:
-        raise ValueError(f"unexpected arguments {argv[1:]}; a picture is given as --image_path=FILE.")
-    if _IMAGE_PATH.value is None:
+def main(argv: list[str], values: flags.FlagValues = flags.FLAGS) -> int:
+    """Find the hands in all pictures, or evaluate; 1 where a picture could not be read, else 0."""
+    if values.evaluate or values.data:
+        return _evaluate([*values.image_path, *argv[1:]], values)
+    paths = expand([*values.image_path, *argv[1:]])
+    if not paths:
         print(__doc__.strip())
         return 0
-    picture = images.read(_IMAGE_PATH.value, honour_exif=True)
+    for name, given in (("box", values.box), ("show", values.show)):
+        if len(paths) > 1 and given:
+            raise ValueError(f"--{name} is for one picture, got {len(paths)}.")
+    if len(values.graph_path) > 1:
+        raise ValueError(f"one --graph_path finds the hands, got {len(values.graph_path)}; --evaluate takes several.")
+    for name in ("write_json", "write_csv"):
+        _check_file(name, values[name].value)
     command.quiet_tensorflow()
+    from cpm_hand import results
+
+    predictor = _predictor(values.graph_path[0], values)
+    found, unreadable = [], {}
+    names = dict(zip(paths, results.unique_names(paths)))
+    try:
+        for path, picture, hands in _predictions(predictor, paths, values.box, unreadable):
+            found.append(results.Found(path, picture.shape[1], picture.shape[0],
+                                       [hand._replace(outputs=None) for hand in hands]))
+            tqdm.write(_report(path, hands, predictor) if len(paths) == 1 else _line(path, hands))
+            if values.write_openpose_json:
+                results.write_openpose_json(values.write_openpose_json, names[path], hands, values.assume_left)
+            if values.output_dir or not (values.write_json or values.write_csv or values.write_openpose_json):
+                _write_pages(predictor, picture, hands, pathlib.Path(values.output_dir or "out", names[path]),
+                             alone=len(paths) == 1, show=values.show)
+    finally:  # what was found before Ctrl-C or a full disk is kept
+        if found or unreadable:
+            _write_tables(values, predictor, found, unreadable)
+    for text in unreadable.values():
+        print(f"error: {text}", file=sys.stderr)
+    if len(paths) > 1:
+        print(f"{sum(len(each.hands) for each in found)} hands in {sum(bool(each.hands) for each in found)} of "
+              f"{len(found)} pictures" + (f"; {len(unreadable)} could not be read" if unreadable else ""))
+    return 1 if unreadable else 0
+
+
+def _predictor(path: str, values, **more):
     from cpm_hand import predict
 
-    predictor = predict.Predictor(_GRAPH_PATH.value)
-    hand, = predictor(picture, boxes=_BOX.value and [_BOX.value], outputs=True)
-    print(_table(predictor.artefact.skeleton.names, hand))
+    settings = {"max_hands": values.max_hands, "threshold": values.threshold, **more}
+    return predict.Predictor(path, handedness=values.handedness, scales=values.scale, batch_size=values.batchsize,
+                             **settings)
 
-    drawn = _pictures(predictor.artefact, picture, hand)
-    stem = pathlib.Path(_IMAGE_PATH.value).stem
-    for name, page in drawn.items():
-        path = pathlib.Path(_OUTPUT_DIR.value) / f"{stem}_{name}.png"
-        images.write(path, page)
-        print(f"wrote {path}")
-    if _SHOW.value:
-        _show(drawn)
+
+def _evaluate(pictures: list[str], values) -> int:
+    """Measure each artefact on each set; print the main numbers, write all of them and what was found."""
+    if pictures:
+        raise ValueError(f"--evaluate takes labelled sets, --data=NAME=DIR, and not pictures like {pictures[0]}.")
+    if not values.evaluate or not values.data:
+        raise ValueError("--evaluate needs a labelled set, --data=NAME=DIR, and --data needs --evaluate.")
+    command.quiet_tensorflow()
+    from cpm_hand import datasets, evaluation, results, sets
+
+    folder = pathlib.Path(values.output_dir or "out/evaluation")
+    artefacts = dict(zip(values.graph_path, results.unique_names(values.graph_path)))
+    sources = sets.parse(values.data)
+    names = results.unique_names([f"{source.name}_{pathlib.Path(source.folder).name}.x" for source in sources])
+    for source, name in zip(sources, names):
+        labels, _ = datasets.read(source.name, source.folder)
+        most = max(values.max_hands, evaluation.most_hands(labels))
+        for path, artefact in artefacts.items():
+            measured = evaluation.evaluate(_predictor(path, values, max_hands=most), labels, protocol=values.protocol,
+                                           batch_size=values.batchsize, progress=sys.stderr.isatty())
+            stem = folder / f"{artefact}_{name}_{values.protocol}"
+            measured.write_json(stem.with_name(stem.name + ".json"))
+            measured.save(stem.with_name(stem.name + ".npz"))
+            print(f"{path} on {source.name}={source.folder}, protocol {values.protocol}\n{_numbers(measured)}\n"
+                  f"wrote {stem}.json and .npz\n")
     return 0
+
+
+def _numbers(measured) -> str:
+    """The numbers of the whole hand; those of fingers and joints are in the file."""
+    return "\n".join(f"{number.name:<20} {number.value:10.4g} {number.unit if number.unit != '1' else '':<3} "
+                     f"of {number.count}" for number in measured.numbers() if "/" not in number.name)
+
+
+def expand(arguments: list[str]) -> list[str]:
+    """Files, folders and patterns to the paths of pictures, each once, in the order given and else by name.
+
+    Raises:
+        ValueError: a folder or a pattern without pictures.
+    """
+    paths = []
+    for argument in arguments:
+        if os.path.isdir(argument):
+            some = sorted(str(path) for path in pathlib.Path(argument).iterdir() if path.suffix.lower() in SUFFIXES)
+            if not some:
+                raise ValueError(f"{argument}: no pictures in this folder (looked for {', '.join(SUFFIXES)}); for "
+                                 f"folders below it give '{argument.rstrip(os.sep)}/**/*.jpg'.")
+        elif glob.has_magic(argument) and not os.path.exists(argument):
+            some = sorted(path for path in glob.glob(argument, recursive=True) if os.path.isfile(path))
+            if not some:
+                raise ValueError(f"{argument}: no file fits this pattern.")
+        else:
+            some = [argument]
+        paths += some
+    return list(dict.fromkeys(paths))
+
+
+def _check_file(name: str, path: str | None) -> None:
+    """Refuse before the work what could not be written after it."""
+    if path is None:
+        return
+    if os.path.isdir(path):
+        raise ValueError(f"--{name}={path}: this is a folder; give the name of a file.")
+    pathlib.Path(path).parent.mkdir(parents=True, exist_ok=True)
+
+
+def _predictions(predictor, paths: list[str], boxes, unreadable: dict[str, str]):
+    """(path, picture, hands) of each picture that can be read; what is wrong with the others goes to `unreadable`."""
+    ahead = collections.deque()  # the predictor reads some pictures ahead, to fill its batches
+
+    def pictures():
+        for path in tqdm(paths, unit="picture", disable=True if len(paths) == 1 else None, dynamic_ncols=True):
+            try:
+                ahead.append((path, images.read(path, honour_exif=True)))
+            except images.BadImage as error:
+                unreadable[path] = str(error)
+                continue
+            yield ahead[-1][1]
+
+    for hands in predictor.stream(pictures(), boxes and [boxes], outputs=len(paths) == 1):
+        yield *ahead.popleft(), hands
+
+
+def _report(path: str, hands: list, predictor) -> str:
+    """A table for each hand of one picture."""
+    if not hands:
+        return (f"{path}: no hand found: no presence reaches {predictor.threshold:.2f} "
+                f"(--threshold=0 gives the strongest find)")
+    return "\n\n".join(_table(predictor.artefact.skeleton.names, hand) for hand in hands)
 
 
 def _table(names, hand) -> str:
     rows = [f"{'joint':<12} {'x':>8} {'y':>8} {'score':>6}"]
     rows += [f"{name:<12} {x:8.1f} {y:8.1f} {score:6.2f}"
              for name, (x, y, score) in zip(names, hand.keypoints)]
-    return "\n".join([*rows, f"presence {hand.presence:.2f} (0: no hand, 1: certainly a hand)"])
+    rows.append(f"presence {hand.presence:.2f} (0: no hand, 1: certainly a hand){_side(hand)}")
+    return "\n".join(rows)
 
 
-def _pictures(artefact, picture, hand) -> dict:
-    """The four pages by name, uint8 RGB each."""
-    from cpm_hand import predict
+def _side(hand) -> str:
+    return {1: ", left", 0: ", right", -1: ""}[hand.is_left]
 
-    height, width = picture.shape[:2]
-    background = artefact.target.background
-    names = [*artefact.skeleton.names, *["background"] * background]
-    belief = predict.belief_on_picture(hand, width, height, background)
-    return {
-        "belief_maps": draw.belief_grid(hand.outputs.belief_maps, names, hand.outputs.input),
-        "overlay": draw.belief_overlay(picture, belief, background=False),
-        "stages": draw.stage_strip(hand.outputs.input, hand.outputs.stages, background, columns=3),
-        "skeleton": draw.skeleton(picture, hand.keypoints, artefact.skeleton),
-    }
+
+def _line(path: str, hands: list) -> str:
+    seen = "; ".join(f"presence {hand.presence:.2f}{_side(hand)}" for hand in hands)
+    return f"{path}: {seen or 'no hand'}"
+
+
+def _write_pages(predictor, picture, hands: list, stem: pathlib.Path, alone: bool, show: bool) -> None:
+    """The skeletons, and of a picture that is alone the net's beliefs too."""
+    from cpm_hand import pages
+
+    drawn = pages.beliefs(predictor, picture, hands) if alone else {}
+    drawn["skeleton"] = pages.skeletons(picture, hands, predictor.artefact.skeleton)
+    for name, page in drawn.items():
+        path = stem.with_name(f"{stem.name}_{name}.png")
+        images.write(path, page)
+        if alone:
+            print(f"wrote {path}")
+    if show:
+        _show(drawn)
+
+
+def _write_tables(values, predictor, found: list, unreadable: dict[str, str]) -> None:
+    from cpm_hand import results
+
+    skeleton = predictor.artefact.skeleton
+    if values.write_json:
+        settings = {"graph_path": values.graph_path[0], "threshold": predictor.threshold, "boxes": values.box,
+                    **{name: values[name].value for name in ("max_hands", "handedness", "scale")}}
+        results.write_json(values.write_json, found, skeleton, settings, unreadable)
+    if values.write_csv:
+        results.write_csv(values.write_csv, found, skeleton)
 
 
 def _show(drawn: dict) -> None:
@@ -136,4 +304,5 @@ def _interactive() -> list[str]:
 
 def run() -> None:
     """Entry point of `test.py` and of `cpm-hand-test`."""
+    define()
     command.run_main(main)
