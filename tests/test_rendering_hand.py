@@ -2,10 +2,11 @@
 
 import math
 
+import cv2
 import numpy as np
 import pytest
 
-from cpm_hand.rendering import bending, contacts, hands, kinematics, poses, raster, skin, surface
+from cpm_hand.rendering import arms, bending, contacts, flesh, hands, kinematics, poses, raster, skin, surface
 
 BACK = np.array([[1.0, 0, 0], [0, -1, 0], [0, 0, -1]])  # fingers up, the back of a right hand seen
 
@@ -57,6 +58,16 @@ def test_every_class_can_be_asked_for_and_others_are_refused():
             poses.sample_pose(rng, shape, weights)
 
 
+def test_every_class_is_drawn_alike_twice_and_a_contact_of_no_joint_is_refused():
+    for name in poses.WEIGHTS:
+        for seed in range(12):
+            first, second = (poses.sample_pose(np.random.default_rng(seed), kinematics.mean_shape(), {name: 1.0})
+                             for _ in range(2))
+            np.testing.assert_array_equal(first.pose.angles, second.pose.angles)
+    with pytest.raises(ValueError, match="joints 0 to 20"):
+        contacts.settle(kinematics.mean_shape(), kinematics.Pose(np.zeros(23)), [(4, 23)])
+
+
 @pytest.mark.slow
 def test_classes_have_the_shares_that_are_asked_for():
     names = [sample.name for _, sample in sampled(1500, seed=2)]
@@ -95,36 +106,52 @@ def test_one_triangle_is_drawn_as_by_hand():
     assert (raster.rasterise(points, near, np.int32([[0, 2, 1]]), (16, 14))[0] == raster.NOTHING).all()
 
 
-def test_the_skin_is_closed_and_small_enough():
-    template = surface.template()
+@pytest.mark.parametrize("cell_mm, least, most", [(surface.FINE_MM, 18_000, 23_000),
+                                                  (surface.COARSE_MM, 10_000, 13_000)])
+def test_the_skin_is_one_closed_piece_on_the_flesh(cell_mm, least, most):
+    template = surface.template(cell_mm)
     edges = template.triangles[:, [0, 1, 1, 2, 2, 0]].reshape(-1, 2)
     assert sorted(map(tuple, edges)) == sorted(map(tuple, edges[:, ::-1]))  # each edge once in each direction
-    assert 8_000 < len(template.triangles) < 22_000
+    assert len(template.rest) - len(edges) // 2 + len(template.triangles) == 2  # Euler: no hole, no finger lost
+    assert least < len(template.triangles) < most
     np.testing.assert_allclose(template.weights.sum(1), 1, atol=1e-5)
-
-
-def test_the_template_bends_into_itself():
     shape = kinematics.mean_shape()
+    joints, frames = kinematics.forward(shape, kinematics.Pose(surface.REST))
+    distance, _ = flesh.value_and_gradient(flesh.primitives(shape, joints, frames), template.rest.astype(float))
+    assert np.abs(distance).max() < 0.01  # mm
+
+
+@pytest.mark.parametrize("cell_mm", [surface.FINE_MM, surface.COARSE_MM])
+def test_the_template_bends_into_itself(cell_mm):
+    shape, template = kinematics.mean_shape(), surface.template(cell_mm)
     _, frames = kinematics.forward(shape, kinematics.Pose(surface.REST))
     look = skin.sample_look(np.random.default_rng(0), sleeve=0, glove=0)
-    vertices = bending.bend_skin(shape, look, frames)
-    np.testing.assert_allclose(vertices, surface.template().rest, atol=1e-2)
+    vertices = bending.bend_skin(template, shape, look, frames)
+    np.testing.assert_allclose(vertices, template.rest, atol=1e-2)
 
 
-@pytest.mark.slow
-def test_keypoints_are_projected_joints_and_lie_on_the_silhouette():
-    size, inside, on_hand = 96, 0, 0
-    for seed in range(300):
-        rng = np.random.default_rng(seed)
-        layer = hands.render_hand(rng, camera(size), (size, size))
-        x, y, z = layer.joints_mm.T
-        expected = np.stack([1.3 * size * x / z, 1.3 * size * y / z], 1) + (size - 1) / 2
-        np.testing.assert_allclose(layer.keypoints, expected, atol=1e-3)
-        for x, y in np.round(layer.keypoints).astype(int):
-            if 0 <= x < size and 0 <= y < size:
-                inside += 1
-                on_hand += layer.alpha[y, x] > 0
-    assert inside > 4000 and on_hand / inside > 0.995
+def test_an_arm_keeps_its_length_and_thickness_however_it_turns():
+    template, elbow = surface.template(), arms.Elbow(1.5, 0.7)
+    middle = np.array([arms.arm_at(beyond, elbow.bend, 1.0)[:2] for beyond in range(0, 600)])
+    np.testing.assert_allclose(np.linalg.norm(np.diff(middle, axis=0), axis=1), 1, atol=1e-3)
+    bent = template.rest.copy()
+    arms.bend(bent, template.rest, np.eye(3, dtype=np.float32), 1.0, *elbow)
+    moved = np.abs(bent - template.rest).max(1) > 1e-3
+    assert moved.any() and (template.rest[moved, 1] < -arms.ELBOW_MM).all()
+    behind = -template.rest[:, 1] - arms.ELBOW_MM
+    for number in np.flatnonzero(moved & (behind < 600)):
+        aside, back, _ = arms.arm_at(float(behind[number]), elbow.bend, 1.0)
+        centre = np.array([np.cos(0.7) * aside, -arms.ELBOW_MM - back, np.sin(0.7) * aside])
+        radius = np.hypot(template.rest[number, 0], template.rest[number, 2])
+        assert np.linalg.norm(bent[number] - centre) == pytest.approx(radius, abs=1e-2)
+
+
+def test_half_turns_done_twice_are_the_turns():
+    rng = np.random.default_rng(0)
+    turns = np.stack([cv2.Rodrigues(axis / np.linalg.norm(axis) * rng.uniform(0, 2.8))[0]
+                      for axis in rng.normal(size=(20, 3))])
+    halves = surface._half_turns(turns)
+    np.testing.assert_allclose(halves @ halves, turns, atol=1e-9)
 
 
 def test_skin_lies_in_front_of_a_joint_by_about_its_half_width():
@@ -188,7 +215,20 @@ def test_impossible_sizes_are_refused():
             hands.render_hand(np.random.default_rng(0), hands.Camera(focal, (2, 2)), size, box_px=box)
 
 
-def test_skin_tones_cover_all_six_classes():
+def test_skin_tones_cover_the_whole_scale_with_the_median_between_light_and_medium():
     rng = np.random.default_rng(6)
-    tones = [skin.sample_look(rng).tone for _ in range(300)]
-    assert set(tones) == {1, 2, 3, 4, 5, 6}
+    angles = [skin.sample_ita(rng) for _ in range(2000)]
+    assert {skin.ita_class(angle) for angle in angles} == {1, 2, 3, 4, 5, 6}
+    assert 28 < np.median(angles) < 41
+    assert skin.ita_class(skin.sample_ita(rng, (0, 0, 0, 0, 0, 1))) == 6
+
+
+def test_light_comes_from_the_side_from_behind_or_from_nowhere_too():
+    rng = np.random.default_rng(7)
+    lights = [skin.sample_lighting(rng) for _ in range(1500)]
+    contrast = np.array([light.colours[0].mean() / light.sky.mean() for light in lights])
+    brightness = np.array([light.colours[0].mean() + light.sky.mean() for light in lights])
+    behind = np.array([light.directions[0, 2] > 0.5 for light in lights])
+    assert (contrast > 6).mean() > 0.06 and (contrast < 0.4).mean() > 0.04
+    assert ((contrast > 3) & behind).mean() > 0.03
+    assert (brightness > 2).mean() > 0.02 and (brightness < 0.4).mean() > 0.01

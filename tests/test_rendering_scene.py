@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 
 from cpm_hand import images
-from cpm_hand.rendering import backgrounds, sensor, things
+from cpm_hand.rendering import backgrounds, furniture, paint, places, sensor, textures, things
+from cpm_hand.rendering.canvas import Canvas
+from cpm_hand.rendering.heads import REACH
 
 
 def spectral_slope(image: np.ndarray) -> float:
@@ -177,3 +179,94 @@ def test_motion_blurs_along_its_direction_only():
 def test_qualities_are_those_that_people_use():
     drawn = [sensor.jpeg_quality(np.random.default_rng(seed)) for seed in range(500)]
     assert min(drawn) >= 35 and max(drawn) <= 97 and 78 < np.median(drawn) < 92
+
+
+def test_heads_are_seen_from_all_sides_and_differ():
+    heads = textures.bank().heads
+    assert len(heads) == textures.HEADS
+    turned = np.abs([head.yaw for head in heads])
+    assert (turned < 0.4).any() and (turned > 0.9).any()
+    for number, head in enumerate(heads):
+        outline = np.concatenate(head.skin)
+        wide, high = np.ptp(outline, axis=0)
+        assert 1.2 < wide < 2 * REACH and 1.7 < high < 2 * REACH
+        for part in head.hair + head.lips:  # drawn over the skin, so they must lie on it
+            assert (part > outline.min(0) - 0.02).all() and (part < outline.max(0) + 0.02).all()
+        tile = textures.bank().atlas[textures.bank().rows["head"][number] * textures.SIDE**2:][:textures.SIDE**2]
+        assert np.percentile(tile, 95) - np.percentile(tile, 5) > 25  # light and dark
+
+
+def test_a_shadow_falls_beside_a_thing_and_not_on_it():
+    canvas = Canvas(np.random.default_rng(0), 80, 60)
+    wall, thing = canvas.material([100] * 3), canvas.material([200] * 3)
+    canvas.labels[:] = wall
+    canvas.polygon([[20, 20], [40, 20], [40, 40], [20, 40]], thing)
+    light = np.ones((60, 80), np.float32)
+    canvas.shadows(light, (8, 0), 1.0, 0.5)
+    assert light[30, 44] < 0.6  # right of it
+    assert light[30, 30] > 0.99 and light[30, 14] > 0.99 and light[10, 44] > 0.99
+    assert light.min() >= 0.5 - 1e-6 and light.max() <= 1
+
+
+def test_a_sheet_covers_what_lies_inside_its_polygon_and_repeats():
+    canvas = Canvas(np.random.default_rng(0), 80, 60)
+    canvas.labels[:] = canvas.material([100] * 3)
+    first = [canvas.material([value] * 3) for value in (50, 80, 120, 160)][0]
+    canvas.sheet("foliage", first, 0.3, 0.4, within=np.array([[20.0, 10], [60, 10], [60, 50], [20, 50]]))
+    inside = np.zeros(canvas.labels.shape, bool)
+    inside[20:101, 40:121] = True
+    assert (canvas.labels[inside] >= first).all() and (canvas.labels[~inside] == 1).all()
+    assert len(np.unique(canvas.labels[inside])) > 2
+    canvas.sheet("leaves", first, 1.0, 0.0, within=np.array([[-200.0, -200], [-100, -200], [-100, -100]]))  # unseen
+
+
+def test_sheets_are_read_as_the_turned_grid_says():
+    rng = np.random.default_rng(0)
+    sheet, table = rng.integers(0, 256, (16, 16), np.uint8), rng.permutation(256).astype(np.uint8)
+    labels = np.zeros((9, 11), np.uint8)
+    (a, b), (squeeze, x0, y0) = (0.5, 0.25), (0.5, 3.0, 40.0)  # exact in binary, as the kernel's fixed point is
+    paint.cover(sheet, (a, b), (squeeze, x0, y0), table, labels)
+    for y in range(9):
+        for x in range(11):
+            u, v = a * x - b * y + x0, (b * x + a * y) / squeeze + y0
+            assert labels[y, x] == table[sheet[math.floor(v) % 16, math.floor(u) % 16]]
+
+
+@pytest.mark.parametrize("piece", sorted({piece.__name__ for piece in furniture.PIECES}))
+def test_every_piece_of_furniture_is_seen_and_may_stand_behind_the_camera(piece):
+    draw = getattr(furniture, piece)
+    seen = 0
+    for seed in range(4):
+        canvas = Canvas(np.random.default_rng(seed), 120, 90)
+        view = places.View(canvas, 0.1, 0.7)
+        draw(view, -0.3, 1.2, 3.0)
+        seen += len(np.unique(canvas.labels)) > 1
+        draw(view, -0.3, 1.2, -3.0)
+        draw(view, -0.3, 1.2, 0.0)
+    assert seen >= 3
+
+
+def test_a_parallelogram_is_laid_where_the_pinhole_sees_it():
+    camera = np.array([[100.0, 0, 50], [0, 100, 40], [0, 0, 1]])
+    corner, u, v = np.array([-0.2, -0.1, 2.0]), np.array([0.4, 0, 0]), np.array([0, 0.2, 1.0])
+    shape, matrix, depth = paint.lay(camera, corner, u, v, 10.0, 100, 80)
+    places_ = np.array([corner, corner + u, corner + u + v, corner + v])
+    np.testing.assert_allclose(shape, [[100 * x / z + 50, 100 * y / z + 40] for x, y, z in places_])
+    assert depth == pytest.approx(2.5)
+    texels = np.column_stack([shape, np.ones(4)]) @ matrix.T
+    expected = np.array([[0, 0], [4, 0], [4, 10 * np.hypot(0.2, 1)], [0, 10 * np.hypot(0.2, 1)]])
+    np.testing.assert_allclose(texels[:, :2] / texels[:, 2:], expected, atol=1e-9)
+    assert paint.lay(camera, corner + [9, 0, 0], u, v, 10.0, 100, 80)[2] == 0  # beside the picture
+    assert paint.lay(camera, corner - [0, 0, 9], u, v, 10.0, 100, 80)[2] == 0  # behind the camera
+
+
+def test_what_a_camera_cannot_see_is_known_beforehand():
+    canvas = Canvas(np.random.default_rng(2), 120, 90)
+    view = places.View(canvas, 0.2, 0.6)
+    for middle in np.random.default_rng(0).uniform(-6, 6, (300, 3)):
+        corner = middle - [0.3, 0.3, 0]
+        _, _, depth = paint.lay(view.matrix, corner, np.array([0.6, 0, 0]), np.array([0, 0.6, 0]), 9.0, 120, 90)
+        if depth > 0:
+            assert view.may_see(middle, 0.5)
+    assert not view.may_see(np.linalg.inv(view.matrix) @ [60.0, 45, 1] * -5, 0.5)  # behind
+    assert not view.may_see(np.linalg.inv(view.matrix) @ [600.0, 45, 1] * 5, 0.5)  # beside

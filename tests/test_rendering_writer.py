@@ -1,5 +1,6 @@
 """Sets that the renderer writes: whole, repeatable, and read by the flagship's own reader."""
 
+import errno
 import hashlib
 import json
 import os
@@ -122,8 +123,18 @@ def test_the_users_own_pictures_stand_behind_the_hands(tmp_path):
 
 @pytest.mark.parametrize("changes, text", [
     ({"size": (8, 8)}, "--size=8x8: sides must be 32 to 8192"),
+    ({"size": (9000, 64)}, "--size=9000x64: sides must be 32 to 8192"),
     ({"hand_px": (90, 40)}, "--hand_px=90,40: expected MIN,MAX"),
+    ({"hand_px": (-20, 40)}, "--hand_px=-20,40: expected MIN,MAX with 8 <= MIN"),
+    ({"hand_px": (40, 500)}, "--hand_px=40,500: .* <= 256, four times the picture's longer side"),
+    ({"hand_px": (float("nan"), 40)}, "--hand_px=nan,40: expected MIN,MAX"),
     ({"empty_share": 1.5}, "--empty_share must be between 0 and 1"),
+    ({"empty_share": -0.1}, "--empty_share must be between 0 and 1, got -0.1"),
+    ({"cut_share": 2}, "--cut_share must be between 0 and 1, got 2"),
+    ({"realism": -1}, "realism must be 0 or more, got -1"),
+    ({"pose_weights": {"wave": 1.0}}, "pose weights need classes of"),
+    ({"tone_weights": (1, 1, 1)}, "tone_weights must be six numbers"),
+    ({"tone_weights": (0, 0, 0, 0, 0, 0)}, "tone_weights must be six numbers .* not all 0"),
 ])
 def test_impossible_scenes_are_refused(changes, text):
     with pytest.raises(ValueError, match=text):
@@ -131,13 +142,89 @@ def test_impossible_scenes_are_refused(changes, text):
 
 
 def test_backgrounds_without_a_picture_are_refused(tmp_path):
-    with pytest.raises(ValueError, match=str(tmp_path)):
+    with pytest.raises(ValueError, match=f"{tmp_path}: no pictures in this folder"):
         scene.check(SMALL._replace(backgrounds=str(tmp_path)))
+    with pytest.raises(ValueError, match="nowhere: no such folder of background pictures"):
+        scene.check(SMALL._replace(backgrounds=str(tmp_path / "nowhere")))
+
+
+def test_a_broken_background_among_good_ones_is_named_before_anything_is_written(tmp_path):
+    images.write(tmp_path / "own" / "good.jpg", np.zeros((50, 50, 3), np.uint8))
+    (tmp_path / "own" / "broken.jpg").write_bytes((tmp_path / "own" / "good.jpg").read_bytes()[:300])
+    with pytest.raises(ValueError, match=r"broken\.jpg: .* cut short .* Repair it or take it out of"):
+        write(tmp_path / "set", 3, options=SMALL._replace(backgrounds=str(tmp_path / "own")))
+    assert not (tmp_path / "set").exists()
+
+
+@pytest.mark.slow
+def test_a_background_that_goes_bad_meanwhile_stops_two_workers_with_its_name(tmp_path):
+    images.write(tmp_path / "own" / "good.png", np.zeros((50, 50, 3), np.uint8))
+    options = SMALL._replace(backgrounds=str(tmp_path / "own"))
+    scene.check(options)
+    (tmp_path / "own" / "good.png").write_bytes(b"")
+    with pytest.raises(images.BadImage, match=r"good\.png: the file is empty"):
+        write(tmp_path / "set", 3, options=options, workers=2)
+
+
+def test_no_pictures_are_a_set_too_that_can_grow(tmp_path):
+    assert write(tmp_path, 0) == []
+    assert not (tmp_path / "synth_rendered").exists()
+    assert write(tmp_path, 1) == [1]
+
+
+def test_a_file_is_no_folder_for_a_set(tmp_path):
+    (tmp_path / "taken").write_text("precious")
+    with pytest.raises(ValueError, match="--out=.*taken: is a file; expected a folder"):
+        write(tmp_path / "taken", 1)
+    assert (tmp_path / "taken").read_text() == "precious"
+
+
+def test_a_folder_that_cannot_be_written_is_named(tmp_path):
+    with pytest.raises(OSError, match="cannot be written") as caught:
+        write("/proc/1/of_nobody", 1)  # not even root may make a folder there
+    assert caught.value.filename == "/proc/1/of_nobody/rendered.json"
+
+
+def test_a_record_that_is_no_record_is_refused(tmp_path):
+    (tmp_path / "rendered.json").write_text("{")
+    with pytest.raises(ValueError, match="rendered.json: not the record of a rendered set"):
+        write(tmp_path, 1)
+
+
+@pytest.mark.parametrize("calls", [2, 4, 5])  # of fsync: the first is for the record, then two for each picture
+def test_a_full_disk_stops_with_the_files_name_and_leaves_nothing_half_written(some, tmp_path, monkeypatch, calls):
+    count, plain = 0, os.fsync
+
+    def fsync(handle):
+        nonlocal count
+        count += 1
+        if count == calls:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        plain(handle)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    with pytest.raises(OSError, match="cannot be written .No space left on device.") as caught:
+        write(tmp_path, 12, seed=5)
+    name = {2: "00000001.jpg", 4: "00000002.jpg", 5: "00000002.json"}[calls]
+    assert caught.value.errno == errno.ENOSPC and caught.value.filename.endswith(name)
+    whole = contents(some)
+    left = contents(tmp_path)
+    assert len(left) == calls - 2 and all(left[file] == whole[file] for file in left)
+    assert write(tmp_path, 12, seed=5)[0] == (1 if calls == 2 else 2)
+    assert contents(tmp_path) == whole
+
+
+def test_a_picture_whose_file_was_taken_away_is_made_again(some, tmp_path):
+    write(tmp_path, 2, seed=5)
+    (tmp_path / "synth_rendered" / "00000001.jpg").unlink()
+    assert write(tmp_path, 2, seed=5) == [1]
+    assert contents(tmp_path).items() <= contents(some).items()
 
 
 @pytest.mark.parametrize("settings, text", [({"count": -1}, "--count must be at least 0"),
                                             ({"seed": -1}, "--seed must be at least 0"),
-                                            ({"workers": 0}, "--workers must be at least 1")])
+                                            ({"workers": 0}, "--workers must be at least 1, got 0"),
+                                            ({"workers": -2}, "--workers must be at least 1, got -2")])
 def test_impossible_numbers_are_refused(tmp_path, settings, text):
     with pytest.raises(ValueError, match=text):
         list(writer.write(tmp_path, **{"count": 1, "options": SMALL, **settings}))
@@ -151,6 +238,23 @@ def test_the_command_line_writes_a_set_and_a_sheet_and_explains_itself(tmp_path)
     assert made.returncode == 0, made.stderr
     assert "rendered 4 pictures" in made.stdout and images.read(tmp_path / "sheet.png").shape[1] > 300
     assert "Example:" in subprocess.run(command, text=True, capture_output=True).stdout
-    for wrong in ("--size=0", "--hand_px=a,b", "--count=-1", "--backgrounds=nowhere"):
-        bad = subprocess.run([*command, "--out=other", wrong], cwd=tmp_path, text=True, capture_output=True)
-        assert bad.returncode != 0 and "Traceback" not in bad.stderr, wrong
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("wrong, text", [
+    ("--size=0", "--size=0: expected a positive number"), ("--size=10", "--size=10x10: sides must be 32"),
+    ("--size=10x", "--size=10x: expected a positive number, or two with 'x' between"),
+    ("--size=64x64x64", "--size=64x64x64: expected a positive number, or two"),
+    ("--hand_px=a,b", "--hand_px=a,b: expected a positive number, or two with ','"),
+    ("--hand_px=60,20", "--hand_px=60,20: expected MIN,MAX"), ("--hand_px=-5,20", "--hand_px=-5,20: expected a p"),
+    ("--count=-1", "count=-1"), ("--count=many", "--count=many"), ("--workers=0", "workers=0"),
+    ("--empty_share=1.2", "empty_share=1.2"), ("--cut_share=-1", "cut_share=-1"),
+    ("--backgrounds=nowhere", "nowhere: no such folder"), ("--out=/proc/1/x", "/proc/1/x/rendered.json: cannot be"),
+    ("stray", "unexpected arguments ['stray']"),
+])
+def test_the_command_line_tells_in_a_line_what_is_wrong(tmp_path, wrong, text):
+    bad = subprocess.run([sys.executable, "-m", "cpm_hand.rendering", "--out=set", wrong], cwd=tmp_path, text=True,
+                         capture_output=True)
+    assert bad.returncode != 0 and "Traceback" not in bad.stderr
+    assert text in bad.stdout + bad.stderr
+    assert not (tmp_path / "set").exists()

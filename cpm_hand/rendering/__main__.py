@@ -66,7 +66,6 @@ def main(argv: list[str]) -> int:
     options = scene.Options(size=_two_numbers(values.size, "x", "size", int), hand_px=hand_px,
                             empty_share=values.empty_share, cut_share=values.cut_share,
                             backgrounds=values.backgrounds, depth=values.depth, mask=values.mask)
-    scene.check(options)
     todo = writer.write(values.out, values.count, seed=values.seed, options=options, workers=values.workers)
     done = sum(1 for _ in tqdm(todo, unit="picture", disable=None, dynamic_ncols=True))
     folder = pathlib.Path(values.out) / writer.FOLDER

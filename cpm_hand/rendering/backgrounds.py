@@ -39,11 +39,11 @@ KINDS = {  # name -> scene(canvas)
     "litter": scenes.litter, "machine": scenes.machine, "outdoors": places.outdoors, "people": _people, "skin": _skin,
 }
 WEIGHTS = {
-    "plain": 0.12, "noise": 0.03, "leaves": 0.10, "room": 0.17, "desk": 0.08, "shelf": 0.06, "text": 0.03,
-    "wallpaper": 0.05, "foliage": 0.03, "litter": 0.04, "machine": 0.07, "outdoors": 0.06, "people": 0.12, "skin": 0.04,
+    "plain": 0.15, "noise": 0.02, "leaves": 0.10, "room": 0.17, "desk": 0.08, "shelf": 0.06, "text": 0.03,
+    "wallpaper": 0.05, "foliage": 0.03, "litter": 0.04, "machine": 0.07, "outdoors": 0.06, "people": 0.14, "skin": 0.04,
 }
 OVERLAYS = {  # name -> (what may come over any kind, how often)
-    "clutter": (scenes.clutter, 0.06), "beams": (scenes.beams, 0.05), "person": (people.person, 0.10),
+    "clutter": (scenes.clutter, 0.06), "beams": (scenes.beams, 0.05), "person": (people.person, 0.14),
     "skin": (people.skin, 0.06), "cables": (scenes.cables, 0.05),
 }
 
@@ -78,7 +78,11 @@ def background(rng: np.random.Generator, width: int, height: int, weights: dict 
         for overlay, share in OVERLAYS.values():
             if rng.random() < share:
                 overlay(canvas)
-    image = canvas.paint(_light(rng, canvas.width, canvas.height))
+    light = _light(rng, canvas.width, canvas.height)
+    angle, reach = rng.normal(math.pi / 2, 0.9), canvas.side * math.exp(rng.uniform(-5, -3))
+    canvas.shadows(light, (reach * math.cos(angle), reach * math.sin(angle)), reach * rng.uniform(0.1, 0.6),
+                   rng.uniform(0, 0.65))
+    image = canvas.paint(light)
     if shrink > 1:
         image = cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR)
     if blur > 0.3:
@@ -89,10 +93,10 @@ def background(rng: np.random.Generator, width: int, height: int, weights: dict 
 def _focus(rng, width, height):
     """How blurred the ground is, sigma in px; what is very blurred is painted small: (shrink, blur)."""
     side = math.sqrt(width * height) / 368
-    blur = side * (rng.uniform(0.0, 0.7) if rng.random() < 0.78 else math.exp(rng.uniform(-0.3, 1.6)))
+    blur = side * (rng.uniform(0.0, 0.5) if rng.random() < 0.82 else math.exp(rng.uniform(-0.5, 1.5)))
     if min(width, height) < 64:
         return 1.0, blur
-    shrink = 1.0 if blur < 0.5 else 1.25 if blur < 0.9 else 1.5 if blur < 1.5 else 2.0 if blur < 3.5 else 3.0
+    shrink = 1.0 if blur < 0.42 else 1.25 if blur < 0.9 else 1.5 if blur < 1.5 else 2.0 if blur < 3.5 else 3.0
     return shrink, math.sqrt(max(blur**2 - (0.35 * shrink) ** 2, 0)) if shrink > 1 else blur
 
 
@@ -111,13 +115,15 @@ def _light(rng, width, height):
             shade = cv2.GaussianBlur(shade, (0, 0), rng.uniform(0.5, 8))
             fine *= 1 - rng.uniform(0.15, 0.6) * shade
         small = fine
+    else:
+        small = cv2.resize(small, (24, 24), interpolation=cv2.INTER_CUBIC)
     light = cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR)
     return light / max(float(light.mean()), 0.2) * np.float32(rng.normal(1.0, 0.1))
 
 
 def _frame(rng, image):
     """Now and then a black, white or grey border, straight or slanted, as turned and padded pictures have it."""
-    if rng.random() > 0.04:
+    if rng.random() > 0.08:
         return image
     height, width = image.shape[:2]
     cut, slant = rng.uniform(0.03, 0.3), 0.06 * rng.standard_normal()

@@ -3,29 +3,40 @@
 import numba
 import numpy as np
 
-from cpm_hand.rendering import kinematics, skin, surface
+from cpm_hand.rendering import arms, kinematics, skin, surface
+
+_THICK_FROM_MM = -250.0  # a sleeve that ends beyond, on the upper arm, is only painted
 
 
-def bend_skin(shape: kinematics.Shape, look: skin.Look, frames: np.ndarray) -> np.ndarray:
+def bend_skin(template: surface.Template, shape: kinematics.Shape, look: skin.Look, frames: np.ndarray,
+              elbow: arms.Elbow = arms.STRAIGHT) -> np.ndarray:
     """A person's skin in a pose.
 
     Args:
+        template: the mesh, fine or coarse.
         shape: whose hand.
         look: for its sleeve or glove.
         frames: float64 [21, 3, 4] of the pose.
+        elbow: of the arm.
 
     Returns:
         float32 [V, 3] mm, the hand's frame.
     """
-    template = surface.template()
-    transforms = np.float32(surface.add_half_frames(frames)) * np.float32(_scales(shape))[:, None]
+    scales = _scales(shape)
+    transforms = np.float32(surface.add_half_frames(frames)) * np.float32(scales)[:, None]
     vertices = np.empty_like(template.rest)
     _skin(template.local, template.owners, template.weights, transforms, vertices)
+    arms.bend(vertices, template.rest, np.float32(frames[0, :, :3]), np.float32(scales[0, 1]), *elbow)
     cover = look.cover
-    if cover[0] > -900 or cover[2] > 0:
+    if cover[0] > _THICK_FROM_MM or cover[2] > 0:
         normals = surface.vertex_normals(vertices, template.triangles)
         _dress(vertices, normals, template.rest, cover, look.offset)
     return vertices
+
+
+def arm_scale(shape: kinematics.Shape) -> float:
+    """How much longer and thicker the person's arm is than the template's."""
+    return float(shape.half_widths[0] / kinematics.mean_shape().half_widths[0])
 
 
 def _scales(shape: kinematics.Shape) -> np.ndarray:
@@ -34,7 +45,7 @@ def _scales(shape: kinematics.Shape) -> np.ndarray:
     lengths = np.append(1.0, shape.lengths[1:] / mean.lengths[1:])
     widths = shape.half_widths / mean.half_widths
     palm = np.linalg.norm(shape.bases[1] - shape.bases[4]) / np.linalg.norm(mean.bases[1] - mean.bases[4])
-    lengths[0] = widths[0]
+    lengths[0] = widths[0]  # as in `arm_scale`
     scales = np.ones((41, 4))
     for bone in range(21):
         across = 0.5 * (widths[bone] + widths[kinematics.PARENTS[bone]]) if bone else widths[0]
@@ -66,8 +77,8 @@ def _dress(vertices, normals, rest, cover, offset):
     for v in range(len(vertices)):
         out = np.float32(0)
         if rest[v, 1] < cover[0]:
-            folds = skin.noise((rest[v, 0] + offset[0] + 300) * 0.05, (rest[v, 1] + offset[1] + 600) * 0.09,
-                               (rest[v, 2] + offset[2] + 300) * 0.05)
+            folds = skin.noise((rest[v, 0] + offset[0] + 1000) * 0.05, (rest[v, 1] + offset[1] + 1000) * 0.09,
+                               (rest[v, 2] + offset[2] + 1000) * 0.05)
             out = cover[1] * (0.5 + 1.3 * folds)
         elif cover[2] > 0 and rest[v, 1] > -35:
             out = np.float32(1.2)

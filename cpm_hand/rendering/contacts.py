@@ -6,12 +6,12 @@ from typing import NamedTuple
 import numba
 import numpy as np
 
-from cpm_hand.rendering.kinematics import DIP_PER_PIP, LIMITS, PARENTS, Pose, Shape, clip_kernel, forward_kernel
+from cpm_hand.rendering.kinematics import DIP_PER_PIP, LIMITS, Pose, Shape, clip_kernel, finger_kernel, forward_kernel
 
 MAX_OVERLAP_MM = 3.0  # how deep the rods of two fingers, or of a finger and the palm, may lie in each other
 _AIM_MM = 1.5  # what the search aims at
 _ROD, _PALM_ROD_MM = 0.92, 8.0  # radius of a finger's rod over its half-width; of the palm's rods
-_FROM = 0.3  # the webs hide the inner part of the first bone: its rod starts here
+_FROM = 0.3  # where the rod of a finger's first bone starts
 _NO_THING = np.zeros(8)
 
 
@@ -35,8 +35,13 @@ def settle(shape: Shape, pose: Pose, contacts=(), held: Held | None = None) -> P
         pose: where to start; the result stays near it.
         contacts: pairs of joints whose skins should touch.
         held: what the fingers close around.
+
+    Raises:
+        ValueError: a contact of a joint that does not exist.
     """
     pairs = np.array(contacts, np.int64).reshape(-1, 2)
+    if ((pairs < 0) | (pairs > 20)).any():  # compiled code would read whatever lies there
+        raise ValueError(f"contacts are pairs of joints 0 to 20, got {list(contacts)}.")
     thing = _NO_THING if held is None else np.array([1.0, *held.ends.ravel(), held.radius])
     angles = np.array(pose.angles, np.float64)
     _settle(angles, shape.bases, shape.lengths, shape.half_widths, LIMITS, pairs, thing)
@@ -47,15 +52,43 @@ def overlap(shape: Shape, pose: Pose) -> float:
     """The deepest overlap of different fingers, or of a finger's outer bones and the palm, in mm; 0 if none."""
     joints, frames = np.zeros((21, 3)), np.zeros((21, 3, 4))
     forward_kernel(np.asarray(pose.angles, np.float64), shape.bases, shape.lengths, joints, frames)
-    return float(_overlaps(joints, shape.half_widths)[0])
+    return float(_overlaps(joints, shape.half_widths, np.empty((26, 12)))[0])
 
 
 @numba.njit(cache=True, nogil=True)
-def _segments(p, q, r, s):
-    """Nearest points of the segments p-q and r-s: their squared distance and places 0-1 on both."""
+def _lay(rods, row, joints, inner, outer, share, drop, radius, end_radius):
+    """Rod `row` from `share` of the way between two joints to the outer one, `drop` mm towards the palm.
+
+    Columns: start, end, middle (3 each), half the length, radius at the start and at the end.
+    """
+    square = 0.0
+    for k in range(3):
+        rods[row, k] = joints[inner, k] + share * (joints[outer, k] - joints[inner, k]) - (drop if k == 2 else 0.0)
+        rods[row, 3 + k] = joints[outer, k] - (drop if k == 2 else 0.0)
+        rods[row, 6 + k] = 0.5 * (rods[row, k] + rods[row, 3 + k])
+        square += (rods[row, 3 + k] - rods[row, k]) ** 2
+    rods[row, 9], rods[row, 10], rods[row, 11] = 0.5 * math.sqrt(square), radius, end_radius
+
+
+@numba.njit(cache=True, nogil=True)
+def _overlap(rods, i, j):
+    """How deep two rods lie in each other, mm, and where along the first, 0-1; (0, 0) if they are clearly apart."""
+    square, reach = 0.0, rods[i, 9] + rods[j, 9] + max(rods[i, 10], rods[i, 11]) + max(rods[j, 10], rods[j, 11])
+    for k in range(6, 9):
+        square += (rods[i, k] - rods[j, k]) ** 2
+    if square > reach * reach:  # most pairs: their enclosing balls do not meet
+        return 0.0, 0.0
+    square, t, w = _nearest(rods, i, j)
+    return (rods[i, 10] + t * (rods[i, 11] - rods[i, 10]) + rods[j, 10] + w * (rods[j, 11] - rods[j, 10])
+            - math.sqrt(square)), t
+
+
+@numba.njit(cache=True, nogil=True)
+def _nearest(rods, i, j):
+    """Nearest points of the middle lines of two rods: their squared distance and places 0-1 on both."""
     a = e = f = b = c = 0.0
     for k in range(3):
-        u, v, w = q[k] - p[k], s[k] - r[k], p[k] - r[k]
+        u, v, w = rods[i, 3 + k] - rods[i, k], rods[j, 3 + k] - rods[j, k], rods[i, k] - rods[j, k]
         a += u * u
         e += v * v
         f += v * w
@@ -70,46 +103,34 @@ def _segments(p, q, r, s):
         w, t = 1.0, min(max((b - c) / max(a, 1e-9), 0.0), 1.0)
     square = 0.0
     for k in range(3):
-        d = p[k] + t * (q[k] - p[k]) - r[k] - w * (s[k] - r[k])
+        d = (rods[i, k] + t * (rods[i, 3 + k] - rods[i, k]) - rods[j, k] - w * (rods[j, 3 + k] - rods[j, k]))
         square += d * d
     return square, t, w
 
 
 @numba.njit(cache=True, nogil=True)
-def _overlaps(joints, widths):
-    """Deepest overlap in mm, and the sum of squares beyond the aim."""
-    starts, worst, total = joints.copy(), 0.0, 0.0
+def _overlaps(joints, widths, rods):
+    """Deepest overlap in mm, and the sum of squares beyond the aim; rods is room [26, 12] to work in."""
+    worst, total = 0.0, 0.0
+    for bone in range(2, 21):
+        if bone % 4 != 1:  # the webs hide the inner part of the first bone
+            share = 0.5 if bone == 2 else _FROM if bone % 4 == 2 else 0.0
+            _lay(rods, bone, joints, bone - 1, bone, share, 0.0, _ROD * widths[bone - 1], _ROD * widths[bone])
+    palm = _PALM_ROD_MM * widths[9] / 10.8
     for finger in range(1, 5):
-        base = 1 + 4 * finger
-        for k in range(3):  # outer part of the first bone
-            starts[base + 1, k] = joints[base, k] + _FROM * (joints[base + 1, k] - joints[base, k])
-            starts[base + 2, k], starts[base + 3, k] = joints[base + 1, k], joints[base + 2, k]
-    for bone in range(3, 5):
-        starts[bone] = joints[bone - 1]
-    for k in range(3):
-        starts[2, k] = joints[1, k] + 0.5 * (joints[2, k] - joints[1, k])
-    low = np.empty((2, 3))
+        _lay(rods, 20 + finger, joints, 0, 1 + 4 * finger, 0.3, 2.0, palm, palm)
     for one in range(2, 21):
         if one % 4 == 1:
             continue
-        for two in range(one + 1, 21):
-            if two % 4 == 1 or (one - 1) // 4 == (two - 1) // 4:
-                continue
-            square, t, w = _segments(starts[one], joints[one], starts[two], joints[two])
-            depth = _ROD * (widths[one - 1] + t * (widths[one] - widths[one - 1])
-                            + widths[two - 1] + w * (widths[two] - widths[two - 1])) - math.sqrt(square)
-            worst = max(worst, depth)
-            total += max(depth - _AIM_MM, 0.0) ** 2
-        if one in (2, 3) or one % 4 == 2:
+        for two in range(4 * ((one - 1) // 4) + 6, 21):  # the bones of later fingers
+            if two % 4 != 1:
+                depth, _ = _overlap(rods, one, two)
+                worst = max(worst, depth)
+                total += max(depth - _AIM_MM, 0.0) ** 2
+        if one == 3 or one % 4 == 2:
             continue
-        for base in (5, 9, 13, 17):
-            for k in range(3):
-                low[0, k], low[1, k] = 0.3 * joints[base, k], joints[base, k]
-            low[0, 2] -= 2.0
-            low[1, 2] -= 2.0
-            square, t, _ = _segments(starts[one], joints[one], low[0], low[1])
-            depth = (_ROD * (widths[one - 1] + t * (widths[one] - widths[one - 1]))
-                     + _PALM_ROD_MM * widths[9] / 10.8 - math.sqrt(square))
+        for two in range(21, 25):
+            depth, t = _overlap(rods, one, two)
             if one % 4 == 3 and t < 1e-6:
                 continue  # the finger's own knuckle
             worst = max(worst, depth)
@@ -118,7 +139,7 @@ def _overlaps(joints, widths):
 
 
 @numba.njit(cache=True, nogil=True)
-def _wishes(joints, widths, pairs, thing):
+def _wishes(joints, widths, pairs, thing, rods):
     """Cost of missed contacts and of a thing that fingers cut or do not reach."""
     total = 0.0
     for n in range(len(pairs)):
@@ -128,49 +149,53 @@ def _wishes(joints, widths, pairs, thing):
             square += (joints[i, k] - joints[j, k]) ** 2
         total += 0.6 * (math.sqrt(square) - 0.92 * (widths[i] + widths[j])) ** 2
     if thing[0] > 0:
+        for k in range(6):
+            rods[25, k] = thing[1 + k]
         for bone in range(2, 21):
             if bone % 4 == 1:
                 continue
-            inner = joints[PARENTS[bone]]
-            square, t, _ = _segments(inner, joints[bone], thing[1:4], thing[4:7])
-            gap = math.sqrt(square) - thing[7] - 0.95 * (widths[bone - 1] + t * (widths[bone] - widths[bone - 1]))
+            _lay(rods, bone, joints, bone - 1, bone, 0.0, 0.0, 0.95 * widths[bone - 1], 0.95 * widths[bone])
+            square, t, _ = _nearest(rods, bone, 25)
+            gap = math.sqrt(square) - thing[7] - rods[bone, 10] - t * (rods[bone, 11] - rods[bone, 10])
             total += 2.0 * gap * gap if gap < 0 else (0.12 if bone > 2 else 0.0) * min(gap, 25.0) ** 2
     return total
 
 
 @numba.njit(cache=True, nogil=True)
-def _cost(angles, start, bases, lengths, widths, pairs, thing, joints, frames):
-    frames[:] = 0.0
-    forward_kernel(angles, bases, lengths, joints, frames)
-    _, total = _overlaps(joints, widths)
+def _cost(angles, start, joints, widths, pairs, thing, rods):
+    _, total = _overlaps(joints, widths, rods)
     stray = 0.0
     for k in range(21):
         stray += (angles[k] - start[k]) ** 2
-    return 4.0 * total + _wishes(joints, widths, pairs, thing) + 14.0 * stray
+    return 4.0 * total + _wishes(joints, widths, pairs, thing, rods) + 14.0 * stray
 
 
 @numba.njit(cache=True, nogil=True)
 def _settle(angles, bases, lengths, widths, limits, pairs, thing):
-    """Search one angle at a time, with steps that shrink; in place."""
-    joints, frames = np.zeros((21, 3)), np.zeros((21, 3, 4))
+    """Search one angle at a time, with steps that shrink; in place. An angle moves the joints of its finger alone."""
+    joints, frames, rotation, rods = np.zeros((21, 3)), np.zeros((21, 3, 4)), np.empty((3, 3)), np.empty((26, 12))
     start, trial = angles.copy(), angles.copy()
-    best = _cost(angles, start, bases, lengths, widths, pairs, thing, joints, frames)
+    forward_kernel(angles, bases, lengths, joints, frames)
+    best = _cost(angles, start, joints, widths, pairs, thing, rods)
     step = 0.16
     for _ in range(16):
         if best < 1e-6 or step < 0.012:
             break
         before = best
         for k in range(21):
+            finger = 0 if k < 5 else (k - 1) // 4
             for sign in (1.0, -1.0):
-                trial[:] = angles
                 trial[k] += sign * step
                 if k >= 5 and (k - 5) % 4 == 2:
                     trial[k + 1] += sign * step * DIP_PER_PIP
                 clip_kernel(trial, limits)
-                cost = _cost(trial, start, bases, lengths, widths, pairs, thing, joints, frames)
+                finger_kernel(finger, trial, bases, lengths, joints, frames, rotation)
+                cost = _cost(trial, start, joints, widths, pairs, thing, rods)
                 if cost < best:
                     best = cost
                     angles[:] = trial
                     break
+                trial[:] = angles
+            finger_kernel(finger, angles, bases, lengths, joints, frames, rotation)
         if best > 0.93 * before:
             step *= 0.5

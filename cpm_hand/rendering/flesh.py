@@ -132,6 +132,7 @@ def _arm(build):
     build.between(_PALM, (0, 24, -1.5), (0, -8, -0.5), (26.0, 24.0), (1.12, 0.8), blend=14)
     build.between(_PALM, (0, -6, -0.5), (3.5, -300, -3.5), (24.0, 40.0), (1.13, 0.84), blend=5)
     build.between(_PALM, (2, -60, -3), (4, -300, -6), (16.0, 36.0), (1.1, 1.0), blend=6)
+    build.between(_PALM, (3.5, -300, -3.5), (3.5, -860, -3.5), (40.0, 46.0), (1.1, 0.9), blend=5)  # elbow, upper arm
     build.between(_PALM, (17, -15, 6), (18, -8, 6), (9.0, 8.5), blend=9)  # the head of the ulna
 
 

@@ -124,6 +124,19 @@ def clip_kernel(angles, limits):
         angles[at + 3] = min(max(angles[at + 3], low), min(limits[at + 3, 1], follow + DIP_FREEDOM))
 
 
+def rotations(quaternions: np.ndarray) -> np.ndarray:
+    """Unit quaternions w, x, y, z [..., 4] to rotations [..., 3, 3].
+
+    >>> rotations(np.array([0.0, 0.0, 0.0, 1.0])).tolist()              # half a turn about z
+    [[-1.0, 0.0, 0.0], [0.0, -1.0, 0.0], [0.0, 0.0, 1.0]]
+    """
+    w, x, y, z = np.moveaxis(quaternions, -1, 0)
+    rows = [[1 - 2 * (y * y + z * z), 2 * (x * y - z * w), 2 * (x * z + y * w)],
+            [2 * (x * y + z * w), 1 - 2 * (x * x + z * z), 2 * (y * z - x * w)],
+            [2 * (x * z - y * w), 2 * (y * z + x * w), 1 - 2 * (x * x + y * y)]]
+    return np.moveaxis(np.array(rows), (0, 1), (-2, -1))
+
+
 def forward(shape: Shape, pose: Pose) -> tuple[np.ndarray, np.ndarray]:
     """Where the joints are.
 
@@ -138,6 +151,14 @@ def forward(shape: Shape, pose: Pose) -> tuple[np.ndarray, np.ndarray]:
     joints, frames = np.zeros((21, 3)), np.zeros((21, 3, 4))
     forward_kernel(np.asarray(pose.angles, np.float64), shape.bases, shape.lengths, joints, frames)
     return joints, frames
+
+
+@numba.njit(cache=True, nogil=True)
+def _straighten(rotation):
+    """No turn at all, in place."""
+    for row in range(3):
+        for column in range(3):
+            rotation[row, column] = 1.0 if row == column else 0.0
 
 
 @numba.njit(cache=True, nogil=True)
@@ -179,31 +200,39 @@ def _base(joints, frames, number, base, cup):
 @numba.njit(cache=True, nogil=True)
 def forward_kernel(angles, bases, lengths, joints, frames):
     """`forward` into given arrays; frames must be zero at first."""
-    rotation = np.eye(3)
+    rotation = np.empty((3, 3))
+    _straighten(rotation)
     _turn(rotation, 2, angles[22])
     _turn(rotation, 0, angles[21])
     frames[0, :, :3] = rotation
     joints[0, :] = 0.0
-    _base(joints, frames, 1, bases[0], 0.0)
-    rotation = np.eye(3)
-    _turn(rotation, 2, angles[0])
-    _turn(rotation, 0, -angles[1])
-    _turn(rotation, 1, -angles[2])
-    _extend(joints, frames, rotation, 2, lengths[2])
-    _turn(rotation, 0, -angles[3])
-    _extend(joints, frames, rotation, 3, lengths[3])
-    _turn(rotation, 0, -angles[4])
-    _extend(joints, frames, rotation, 4, lengths[4])
-    for finger in range(1, 5):
-        at, number = 1 + 4 * finger, 1 + 4 * finger
-        cup = _CUP[finger] * min(max(angles[at] / (math.pi / 2), 0.0), 1.0)
-        _base(joints, frames, number, bases[finger], cup)
-        rotation = np.eye(3)
-        _turn(rotation, 0, -cup)
-        _turn(rotation, 2, _FAN[finger] + angles[at + 1])
-        _turn(rotation, 0, -angles[at])
-        _extend(joints, frames, rotation, number + 1, lengths[number + 1])
-        _turn(rotation, 0, -angles[at + 2])
-        _extend(joints, frames, rotation, number + 2, lengths[number + 2])
-        _turn(rotation, 0, -angles[at + 3])
-        _extend(joints, frames, rotation, number + 3, lengths[number + 3])
+    for finger in range(5):
+        finger_kernel(finger, angles, bases, lengths, joints, frames, rotation)
+
+
+@numba.njit(cache=True, nogil=True)
+def finger_kernel(finger, angles, bases, lengths, joints, frames, rotation):
+    """The rows of one finger (0 is the thumb) of `forward_kernel`; rotation is room [3, 3] to work in."""
+    at = number = 1 + 4 * finger
+    _straighten(rotation)
+    if finger == 0:
+        _base(joints, frames, 1, bases[0], 0.0)
+        _turn(rotation, 2, angles[0])
+        _turn(rotation, 0, -angles[1])
+        _turn(rotation, 1, -angles[2])
+        _extend(joints, frames, rotation, 2, lengths[2])
+        _turn(rotation, 0, -angles[3])
+        _extend(joints, frames, rotation, 3, lengths[3])
+        _turn(rotation, 0, -angles[4])
+        _extend(joints, frames, rotation, 4, lengths[4])
+        return
+    cup = _CUP[finger] * min(max(angles[at] / (math.pi / 2), 0.0), 1.0)
+    _base(joints, frames, number, bases[finger], cup)
+    _turn(rotation, 0, -cup)
+    _turn(rotation, 2, _FAN[finger] + angles[at + 1])
+    _turn(rotation, 0, -angles[at])
+    _extend(joints, frames, rotation, number + 1, lengths[number + 1])
+    _turn(rotation, 0, -angles[at + 2])
+    _extend(joints, frames, rotation, number + 2, lengths[number + 2])
+    _turn(rotation, 0, -angles[at + 3])
+    _extend(joints, frames, rotation, number + 3, lengths[number + 3])

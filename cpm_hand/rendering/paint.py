@@ -92,16 +92,15 @@ def _span(m, y, start, stop, atlas, starts, light, rows):
 
 
 @numba.njit(cache=True, nogil=True)
-def _edge(k, b, c, d, materials, y, x, atlas, starts, light, rows):
-    """A pixel on an edge: the mean of its first label and of the one that differs; a third counts as the second."""
+def _mix(k, b, c, d, materials, y, x, atlas, starts, light, rows):
+    """Mix the first label's colour, which is in rows, with that of the label that differs; a third counts as it."""
     other = b if b != k else c if c != k else d
     share = np.float32(0.25) * (np.float32(1) + np.float32(b == k) + np.float32(c == k) + np.float32(d == k))
-    _span(materials[other], y, x, x + 1, atlas, starts, light, rows)
     red, green, blue = rows[0, x], rows[1, x], rows[2, x]
-    _span(materials[k], y, x, x + 1, atlas, starts, light, rows)
-    rows[0, x] = red + share * (rows[0, x] - red)
-    rows[1, x] = green + share * (rows[1, x] - green)
-    rows[2, x] = blue + share * (rows[2, x] - blue)
+    _span(materials[other], y, x, x + 1, atlas, starts, light, rows)
+    rows[0, x] += share * (red - rows[0, x])
+    rows[1, x] += share * (green - rows[1, x])
+    rows[2, x] += share * (blue - rows[2, x])
 
 
 @numba.njit(cache=True, nogil=True)
@@ -125,15 +124,36 @@ def paint(labels, materials, atlas, starts, light, out):
             while (stop < width and upper[2 * stop] == k and upper[2 * stop + 1] == k and lower[2 * stop] == k
                    and lower[2 * stop + 1] == k):
                 stop += 1
-            if stop > x:
-                _span(materials[k], np.float32(y), x, stop, atlas, starts, light[y], rows)
-                x = stop
-                continue
-            _edge(k, upper[2 * x + 1], lower[2 * x], lower[2 * x + 1], materials, np.float32(y), x, atlas, starts,
-                  light[y], rows)
-            x += 1
+            mixed = stop < width and upper[2 * stop] == k  # the span ends on a pixel that is this label's in part
+            _span(materials[k], np.float32(y), x, stop + mixed, atlas, starts, light[y], rows)
+            if mixed:
+                b, c, d = upper[2 * stop + 1], lower[2 * stop], lower[2 * stop + 1]
+                _mix(k, b, c, d, materials, np.float32(y), stop, atlas, starts, light[y], rows)
+            x = stop + mixed
         for x in range(width):
             out[y, x, 0], out[y, x, 1], out[y, x, 2] = np.uint8(rows[0, x]), np.uint8(rows[1, x]), np.uint8(rows[2, x])
+
+
+@numba.njit(cache=True, nogil=True)
+def cover(sheet, turn, start, table, labels):
+    """Fill a window of a label map from a sheet that repeats.
+
+    Args:
+        sheet: uint8 [N, N], N a power of two.
+        turn: a and b; texel = (a x - b y, b x + a y) for the window's x and y.
+        start: squeeze of the second, and the texel of the window's first corner: three numbers.
+        table: uint8 [256], labels for the sheet's values.
+        labels: uint8 [h, w], written.
+    """
+    mask, one = np.int64(sheet.shape[0] - 1), 65536.0
+    du, dv = np.int64(one * turn[0]), np.int64(one * turn[1] / start[0])
+    for y in range(labels.shape[0]):
+        u = np.int64(one * (start[1] - turn[1] * y))
+        v = np.int64(one * (start[2] + turn[0] * y / start[0]))
+        for x in range(labels.shape[1]):
+            labels[y, x] = table[sheet[(v >> 16) & mask, (u >> 16) & mask]]
+            u += du
+            v += dv
 
 
 @numba.njit(cache=True, nogil=True)
@@ -182,3 +202,33 @@ def project(points, camera):
             out[found] = (a[:2] + share * (b[:2] - a[:2])) / NEAR
             found += 1
     return out[:found]
+
+
+@numba.njit(cache=True, nogil=True)
+def lay(camera, corner, u, v, per_metre, width, height):
+    """A parallelogram in space as it is seen, and how its texture lies.
+
+    Args:
+        camera: float64 [3, 3], metres to homogeneous px.
+        corner: float64 [3], m; texel (0, 0) lies there.
+        u: float64 [3], an edge, m.
+        v: float64 [3], the other edge, m.
+        per_metre: texels per metre.
+        width: of the picture, px.
+        height: of the picture, px.
+
+    Returns:
+        The outline, float64 [K, 2], px; the rest as `texels_of_plane` gives it, with depth 0 also where nothing of it
+        lies in the picture.
+    """
+    points = np.empty((4, 3))
+    points[0], points[1], points[2], points[3] = corner, corner + u, corner + u + v, corner + v
+    shape, nothing = project(points, camera), np.empty((3, 3))
+    if len(shape) < 3:
+        return shape, nothing, 0.0
+    left, right = shape[:, 0].min(), shape[:, 0].max()
+    top, bottom = shape[:, 1].min(), shape[:, 1].max()
+    if right < 0 or bottom < 0 or left > width or top > height:
+        return shape, nothing, 0.0
+    matrix, depth = texels_of_plane(camera, corner, u, v, per_metre)
+    return shape, matrix, depth

@@ -28,7 +28,7 @@ class _Draft:
         self.looseness = rng.random()
 
     def near(self, value, spread):
-        return value + spread * float(np.clip(self.rng.normal(), -2, 2))
+        return value + spread * min(max(self.rng.normal(), -2.0), 2.0)
 
     def set(self, **degrees):
         for name, value in degrees.items():
@@ -146,7 +146,7 @@ def _counting(draft):
     else:
         bent = [number for number in (3, 4, 2) if number not in straight]
         if bent:
-            draft.thumb_over(7 + 4 * bent[0])
+            draft.thumb_over(3 + 4 * bent[0])
         else:
             draft.thumb(0, 44, 100, 30, 35)
 
@@ -186,6 +186,20 @@ _CLASSES = {"relaxed": _relaxed, "flat": _flat, "fist": _fist, "point": _point, 
             "counting": _counting, "sign": _sign, "thumbs_up": _thumbs_up, "anything": _anything}
 
 
+def class_shares(weights: dict[str, float]) -> np.ndarray:
+    """Shares of pose classes from their weights: float64 [N], sums to 1.
+
+    Raises:
+        ValueError: a class that does not exist, or weights that are negative or all 0.
+    """
+    shares = np.array(list(weights.values()), np.float64)
+    unknown = sorted(set(weights) - set(_CLASSES))
+    if unknown or not (np.isfinite(shares).all() and (shares >= 0).all() and shares.sum() > 0):
+        raise ValueError(f"pose weights need classes of {sorted(_CLASSES)} with shares >= 0 and one above 0, "
+                         f"got {weights}.")
+    return shares / shares.sum()
+
+
 def sample_pose(rng: np.random.Generator, shape: Shape, weights: dict[str, float] | None = None) -> Sample:
     """A pose of a random class, within the limits and without fingers in each other.
 
@@ -198,12 +212,7 @@ def sample_pose(rng: np.random.Generator, shape: Shape, weights: dict[str, float
         ValueError: a class that does not exist, or weights that are negative or all 0.
     """
     weights = WEIGHTS if weights is None else weights
-    shares = np.array(list(weights.values()), np.float64)
-    unknown = sorted(set(weights) - set(_CLASSES))
-    if unknown or not shares.sum() > 0 or (shares < 0).any():
-        raise ValueError(f"pose weights need classes of {sorted(_CLASSES)} with shares >= 0 and one above 0, "
-                         f"got {weights}.")
-    name = str(rng.choice(list(weights), p=shares / shares.sum()))
+    name = str(rng.choice(list(weights), p=class_shares(weights)))
     draft = _Draft(rng)
     for _ in range(4):
         draft.angles, draft.contacts, draft.held = np.zeros(23), [], None

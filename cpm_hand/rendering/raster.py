@@ -4,6 +4,8 @@ Buffers hold `near`, a number that is affine in screen space and larger for what
 minus the distance along the light for a shadow map. Sample (row, column) of a buffer lies at x = column, y = row.
 """
 
+import math
+
 import cv2
 import numba
 import numpy as np
@@ -19,7 +21,7 @@ def rasterise(points: np.ndarray, near: np.ndarray, triangles: np.ndarray, size_
     Args:
         points: float32 [V, 2], x and y in samples.
         near: float32 [V], larger is nearer, affine in screen space; a triangle with a NaN corner is left out.
-        triangles: int32 [T, 3].
+        triangles: uint32 [T, 3].
         size_wh: samples across and down.
         clockwise: keep triangles that turn clockwise on the screen (x right, y down), drop the others.
 
@@ -38,27 +40,29 @@ def rasterise(points: np.ndarray, near: np.ndarray, triangles: np.ndarray, size_
 def rasterise_kernel(points, near, triangles, turn, number, nearest):
     """`rasterise` into given buffers."""
     height, width = number.shape
+    low, high = np.float32(-1e-6), np.float32(1.000001)
     for t in range(len(triangles)):
         i, j, k = triangles[t, 0], triangles[t, 1], triangles[t, 2]
         x0, y0, x1, y1, x2, y2 = (points[i, 0], points[i, 1], points[j, 0], points[j, 1], points[k, 0], points[k, 1])
         area = (x1 - x0) * (y2 - y0) - (x2 - x0) * (y1 - y0)
         if not area * turn > 1e-9:
             continue
-        left, right = max(int(np.ceil(min(x0, x1, x2))), 0), min(int(np.floor(max(x0, x1, x2))), width - 1)
-        top, bottom = max(int(np.ceil(min(y0, y1, y2))), 0), min(int(np.floor(max(y0, y1, y2))), height - 1)
+        left, right = max(int(math.ceil(min(x0, x1, x2))), 0), min(int(math.floor(max(x0, x1, x2))), width - 1)
+        top, bottom = max(int(math.ceil(min(y0, y1, y2))), 0), min(int(math.floor(max(y0, y1, y2))), height - 1)
         if left > right or top > bottom:
             continue
         scale = np.float32(1.0) / area
-        n0, n1, n2 = near[i], near[j], near[k]
+        n0, n1, n2 = near[i], near[j] - near[i], near[k] - near[i]
         # Barycentric weights of corners 1 and 2 are affine in x and y.
         b1x, b1y = (y2 - y0) * scale, (x0 - x2) * scale
         b2x, b2y = (y0 - y1) * scale, (x1 - x0) * scale
+        dx = np.float32(left) - x0
         for row in range(top, bottom + 1):
-            b1 = b1x * (left - x0) + b1y * (row - y0)
-            b2 = b2x * (left - x0) + b2y * (row - y0)
+            dy = np.float32(row) - y0
+            b1, b2 = b1x * dx + b1y * dy, b2x * dx + b2y * dy
             for column in range(left, right + 1):
-                if b1 >= -1e-6 and b2 >= -1e-6 and b1 + b2 <= np.float32(1.000001):
-                    value = n0 + b1 * (n1 - n0) + b2 * (n2 - n0)
+                if b1 >= low and b2 >= low and b1 + b2 <= high:
+                    value = n0 + b1 * n1 + b2 * n2
                     if value > nearest[row, column]:
                         nearest[row, column] = value
                         number[row, column] = t
@@ -72,7 +76,7 @@ def shadow_map(vertices: np.ndarray, triangles: np.ndarray, direction: np.ndarra
 
     Args:
         vertices: float32 [V, 3] mm.
-        triangles: int32 [T, 3].
+        triangles: uint32 [T, 3].
         direction: float [3], unit, from the scene towards the light.
         size: side of the map, samples.
         clockwise: as for `rasterise`.
@@ -85,18 +89,34 @@ def shadow_map(vertices: np.ndarray, triangles: np.ndarray, direction: np.ndarra
     helper = np.array([0.0, 1.0, 0.0]) if abs(direction[1]) < 0.8 else np.array([1.0, 0.0, 0.0])
     right = np.cross(helper, direction)
     right /= np.linalg.norm(right)
-    axes = np.stack([right, -np.cross(direction, right), direction])
-    seen = vertices @ np.float32(axes.T)
-    framed = seen if frame_on is None else seen[frame_on]
-    low, high = framed.min(0), framed.max(0)
-    scale = (size - 3) / max(float((high - low)[:2].max()), 1e-6)
-    matrix = np.empty((3, 4), np.float32)
-    matrix[:2, :3] = axes[:2] * scale
-    matrix[:2, 3] = 1 - low[:2] * scale
-    matrix[2, :3], matrix[2, 3] = axes[2], 0
-    points = np.ascontiguousarray(seen[:, :2] * np.float32(scale) + matrix[:2, 3])
-    _, nearest = rasterise(points, np.ascontiguousarray(seen[:, 2]), triangles, (size, size), clockwise=clockwise)
-    return matrix, nearest
+    matrix = np.zeros((3, 4), np.float32)
+    matrix[:, :3] = right, -np.cross(direction, right), direction
+    points, near = np.empty((len(vertices), 2), np.float32), np.empty(len(vertices), np.float32)
+    _look_along(vertices, np.arange(len(vertices)) if frame_on is None else frame_on, size, matrix, points, near)
+    return matrix, rasterise(points, near, triangles, (size, size), clockwise=clockwise)[1]
+
+
+@numba.njit(cache=True, nogil=True)
+def _look_along(vertices, frame_on, size, matrix, points, near):
+    """Scale and shift the first two rows of matrix so that the framed vertices fill the map; then apply it to all."""
+    left = top = np.float32(1e30)
+    right = bottom = np.float32(-1e30)
+    for v in range(len(vertices)):
+        x, y, z = vertices[v, 0], vertices[v, 1], vertices[v, 2]
+        points[v, 0] = matrix[0, 0] * x + matrix[0, 1] * y + matrix[0, 2] * z
+        points[v, 1] = matrix[1, 0] * x + matrix[1, 1] * y + matrix[1, 2] * z
+        near[v] = matrix[2, 0] * x + matrix[2, 1] * y + matrix[2, 2] * z
+    for n in range(len(frame_on)):
+        x, y = points[frame_on[n], 0], points[frame_on[n], 1]
+        left, right, top, bottom = min(left, x), max(right, x), min(top, y), max(bottom, y)
+    scale = np.float32(size - 3) / max(right - left, bottom - top, np.float32(1e-6))
+    for k in range(3):
+        matrix[0, k] *= scale
+        matrix[1, k] *= scale
+    matrix[0, 3], matrix[1, 3] = 1 - left * scale, 1 - top * scale
+    for v in range(len(vertices)):
+        points[v, 0] = points[v, 0] * scale + matrix[0, 3]
+        points[v, 1] = points[v, 1] * scale + matrix[1, 3]
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy", forceinline=True)

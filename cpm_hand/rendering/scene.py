@@ -1,13 +1,15 @@
 """One labelled picture: background, hand, what is held or in front, and the camera's faults."""
 
 import functools
+import math
 from typing import NamedTuple
 
 import cv2
+import numba
 import numpy as np
 
-from cpm_hand import geometry
-from cpm_hand.rendering import backgrounds, hands, sensor, things
+from cpm_hand import geometry, images
+from cpm_hand.rendering import backgrounds, hands, poses, sensor, skin, things
 
 
 class Options(NamedTuple):
@@ -22,6 +24,8 @@ class Options(NamedTuple):
         depth: keep the hand's depth.
         mask: keep its silhouette.
         realism: strength of the camera's faults; 0 is a perfect camera.
+        pose_weights: relative share of each class of poses, see `poses.WEIGHTS`.
+        tone_weights: relative shares of the six classes of skin, very light to dark.
     """
 
     size: tuple[int, int] = (368, 368)
@@ -32,6 +36,8 @@ class Options(NamedTuple):
     depth: bool = False
     mask: bool = False
     realism: float = 1.0
+    pose_weights: dict[str, float] = poses.WEIGHTS
+    tone_weights: tuple[float, ...] = skin.TONE_WEIGHTS
 
 
 class Picture(NamedTuple):
@@ -52,7 +58,9 @@ class Picture(NamedTuple):
     mask: np.ndarray | None
 
 
-SECOND_HAND = 0.08  # share of scenes with another hand behind the labelled one
+SECOND_HAND = 0.13  # share of scenes with another hand
+IN_FRONT = 0.5      # share of those hands that lie before the labelled one
+COVERS = 0.35       # the most of the labelled hand that another one may cover
 HELD = 0.75         # share of gripping hands that hold something one can see
 NEAR_THING = 0.12   # share of other hands with something before or behind them
 OCCLUDER = 0.06     # share of scenes with something before everything
@@ -70,17 +78,25 @@ def check(options: Options) -> None:
     if options.hand_px is not None:
         least, most = options.hand_px
         if not 8 <= least <= most <= 4 * max(width, height):
-            raise ValueError(f"--hand_px={least:g},{most:g}: expected MIN,MAX with 8 <= MIN <= MAX, in px.")
+            raise ValueError(f"--hand_px={least:g},{most:g}: expected MIN,MAX with 8 <= MIN <= MAX <= "
+                             f"{4 * max(width, height)}, four times the picture's longer side, in px.")
     for name in ("empty_share", "cut_share"):
         if not 0 <= getattr(options, name) <= 1:
             raise ValueError(f"--{name} must be between 0 and 1, got {getattr(options, name)}.")
+    if not (math.isfinite(options.realism) and options.realism >= 0):
+        raise ValueError(f"realism must be 0 or more, got {options.realism}.")
+    poses.class_shares(options.pose_weights)
+    skin.tone_shares(options.tone_weights)
     if options.backgrounds is not None:
         _folder(options.backgrounds)
 
 
 @functools.lru_cache(maxsize=4)
 def _folder(path: str) -> list[str]:
-    return backgrounds.from_folder(path)
+    try:
+        return backgrounds.from_folder(path)
+    except ValueError as error:  # one kind for all that can be wrong with it, which also comes out of other processes
+        raise images.BadImage(str(error)) from None
 
 
 def render(seed: int, number: int, options: Options) -> Picture:
@@ -96,24 +112,65 @@ def render(seed: int, number: int, options: Options) -> Picture:
         return Picture(sensor.expose(rng, image, options.realism), {"has_hand": False}, quality,
                        *_layers(options, np.full((height, width), np.inf), np.zeros((height, width)), None))
     camera = hands.sample_camera(rng, options.size)
-    if rng.random() < SECOND_HAND:
-        other = hands.render_hand(rng, camera, options.size, **_placed(rng, options, cut=True))
-        image = _composite(image, other.rgb, other.alpha)
-    layer = hands.render_hand(rng, camera, options.size, **_placed(rng, options, rng.random() < options.cut_share))
-    image = _under_light(image, layer)
+    layer = hands.render_hand(rng, camera, options.size, pose_weights=options.pose_weights,
+                              tone_weights=options.tone_weights, **_placed(rng, options))
+    other = _second(rng, layer, camera, options) if rng.random() < SECOND_HAND else None
+    in_front = other is not None and rng.random() < IN_FRONT and _covered(layer.alpha, other.alpha) < COVERS
+    if other is not None and not in_front:
+        _composite(image, other.rgb, other.alpha, _srgb_table())
+    _under_light(image, layer)
     front = _things(rng, layer, camera, options.size)
     for thing in front:
         if not thing.is_in_front:
             things.paste(image, thing)
-    image = _composite(image, layer.rgb, layer.alpha)
+    _composite(image, layer.rgb, layer.alpha, _srgb_table())
     cover = np.zeros((height, width), np.float32)
     for thing in front:
         if thing.is_in_front:
             things.paste(image, thing)
             _add_cover(cover, thing)
+    if in_front:
+        _under_light(image, other)
+        _composite(image, other.rgb, other.alpha, _srgb_table())
+        np.maximum(cover, other.alpha, out=cover)
     image = sensor.expose(rng, image, options.realism)
     return Picture(image, _label(layer, camera, cover), quality,
                    *_layers(options, layer.depth_mm, layer.alpha, cover))
+
+
+def _second(rng, layer: hands.HandLayer, camera: hands.Camera, options: Options) -> hands.HandLayer | None:
+    """Another hand near the labelled one and in its light, mostly the same person's other hand.
+
+    Which of the two is labelled must not be a riddle: this one is at most 0.8 times as large, and its centre lies
+    farther from the middle of the picture. None where that cannot be had.
+    """
+    middle, size = (np.array(options.size) - 1) / 2, np.array(options.size)
+    centre, side = _box(layer)
+    box = side * rng.uniform(0.4, 0.8)
+    angle, reach = rng.uniform(0, 2 * math.pi), rng.uniform(0.3, 0.8) * (box + side)
+    step = reach * np.array([math.cos(angle), math.sin(angle)])
+    if step @ (centre - middle) < 0:
+        step = -step
+    own, wanted = rng.random() < 0.7, np.clip(centre + step, -0.15 * size, 1.15 * size)
+    other = hands.render_hand(rng, camera, options.size, box_px=box, box_centre=(float(wanted[0]), float(wanted[1])),
+                              pose_weights=options.pose_weights, tone_weights=options.tone_weights,
+                              person=layer.person if own else None, is_left=not layer.is_left if own else None,
+                              lighting=layer.lighting)
+    other_centre, other_side = _box(other)
+    # Far from a wide camera's axis a hand may come out larger than asked for, or elsewhere.
+    fits = other_side < 0.82 * side and np.hypot(*(other_centre - middle)) > np.hypot(*(centre - middle)) - 1
+    return other if fits else None
+
+
+def _box(layer: hands.HandLayer) -> tuple[np.ndarray, float]:
+    """Centre and longer side of the tight joint box, px."""
+    low, high = layer.keypoints.min(0), layer.keypoints.max(0)
+    return (low + high) / 2, float((high - low).max())
+
+
+def _covered(below: np.ndarray, above: np.ndarray) -> float:
+    """Share of one silhouette that lies under another."""
+    return float(((below > 0.5) & (above > 0.5)).sum() / max((below > 0.5).sum(), 1))
 
 
 def _behind(rng, options: Options) -> np.ndarray:
@@ -124,25 +181,34 @@ def _behind(rng, options: Options) -> np.ndarray:
     return backgrounds.crop_of(rng, backgrounds.read_once(paths[int(rng.integers(len(paths)))]), width, height)
 
 
-def _placed(rng, options: Options, cut: bool) -> dict:
+def _placed(rng, options: Options) -> dict:
     """Size and place of the tight joint box: inside the picture, or with its centre near the border."""
     size = np.array(options.size, float)
     least, most = options.hand_px or (0.35 * size.min(), 0.9 * size.min())
     box = rng.uniform(least, most)
     room = np.maximum(size - 1.06 * box, 0) / 2
-    if cut:
+    if rng.random() < options.cut_share:
         room = np.maximum(size / 2 - 0.15 * box, room)
     centre = (size - 1) / 2 + rng.uniform(-1, 1, 2) * room
     return {"box_px": float(box), "box_centre": (float(centre[0]), float(centre[1]))}
 
 
-def _under_light(image: np.ndarray, layer: hands.HandLayer) -> np.ndarray:
-    """A soft dark edge behind the hand: what is near it lies a little in its shade."""
-    if not layer.alpha.any():
-        return image
-    reach = max(image.shape[0] / 60, 1.0)
-    shade = cv2.GaussianBlur(layer.alpha, (0, 0), reach)
-    return np.uint8(image * (1 - 0.25 * shade)[..., None])
+def _under_light(image: np.ndarray, layer: hands.HandLayer) -> None:
+    """A soft dark edge behind the hand, in place: what is near it lies a little in its shade."""
+    height, width = layer.alpha.shape
+    small = cv2.resize(layer.alpha, (max(width // 4, 1), max(height // 4, 1)), interpolation=cv2.INTER_AREA)
+    small = cv2.GaussianBlur(small, (0, 0), max(height / 240, 0.5))
+    _darken(image, cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR))
+
+
+@numba.njit(cache=True, nogil=True)
+def _darken(image, shade):
+    for row in range(image.shape[0]):
+        for column in range(image.shape[1]):
+            left = np.float32(1) - np.float32(0.25) * shade[row, column]
+            if left < 1:
+                for c in range(3):
+                    image[row, column, c] = np.uint8(image[row, column, c] * left)
 
 
 def _things(rng, layer: hands.HandLayer, camera: hands.Camera, size) -> list[things.Layer]:
@@ -168,16 +234,24 @@ def _things(rng, layer: hands.HandLayer, camera: hands.Camera, size) -> list[thi
     return found
 
 
-def _composite(image: np.ndarray, rgb: np.ndarray, alpha: np.ndarray) -> np.ndarray:
-    """A new picture: linear light with coverage over sRGB; worked only where there is coverage."""
-    rows, columns = np.flatnonzero(alpha.any(1)), np.flatnonzero(alpha.any(0))
-    if not len(rows):
-        return image
-    window = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
-    out = image.copy()
-    share = alpha[window][..., None]
-    out[window] = np.uint8(image[window] * (1 - share) + 255 * sensor.to_srgb(np.clip(rgb[window], 0, 1)) * share + 0.5)
-    return out
+@functools.cache
+def _srgb_table() -> np.ndarray:
+    """sRGB values 0 .. 255 of linear light 0 .. 1 in steps of its square root, which suits the dark: float32 [2049]."""
+    return np.float32(255 * sensor.to_srgb(np.linspace(0, 1, 2049) ** 2))
+
+
+@numba.njit(cache=True, nogil=True)
+def _composite(image, rgb, alpha, table):
+    """Linear light with coverage over sRGB, in place."""
+    steps, one, half = np.float32(len(table) - 1), np.float32(1), np.float32(0.5)
+    for row in range(image.shape[0]):
+        for column in range(image.shape[1]):
+            share = alpha[row, column]
+            if share > 0:
+                for c in range(3):
+                    light = math.sqrt(min(max(rgb[row, column, c], np.float32(0)), one))
+                    value = table[np.uint32(light * steps + half)]
+                    image[row, column, c] = np.uint8(image[row, column, c] * (one - share) + value * share + half)
 
 
 def _add_cover(cover: np.ndarray, thing: things.Layer) -> None:
@@ -198,7 +272,7 @@ def _label(layer: hands.HandLayer, camera: hands.Camera, cover: np.ndarray) -> d
     return {
         "hand_pts": [[round(float(px), 4), round(float(py), 4), 1.0] for px, py in layer.keypoints],
         "is_left": int(layer.is_left), "has_hand": True,
-        "joints_mm": [[round(float(value), 4) for value in joint] for joint in layer.joints_mm],
+        "joints_mm": [[round(float(value), 6) for value in joint] for joint in layer.joints_mm],
         "camera": [[camera.focal_px, 0, camera.centre_px[0]], [0, camera.focal_px, camera.centre_px[1]], [0, 0, 1]],
         "occluded": [bool(value) for value in occluded],
         "pose_class": layer.pose_class, "skin_tone": int(layer.skin_tone)}

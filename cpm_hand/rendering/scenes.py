@@ -5,6 +5,7 @@ import math
 import numpy as np
 
 from cpm_hand.rendering.canvas import Canvas
+from cpm_hand.rendering.paint import LIT, SHADE_BY
 
 
 def plain(canvas: Canvas) -> None:
@@ -12,12 +13,15 @@ def plain(canvas: Canvas) -> None:
     rng = canvas.rng
     side, width, height = canvas.side, canvas.width, canvas.height
     studio = rng.random() < 0.12
-    light = rng.uniform(0.4, 1.0) if rng.random() < 0.8 else rng.uniform(0.04, 0.4)
+    clean = rng.random() < 0.5
+    light = rng.uniform(0.4, 1.0) if rng.random() < 0.75 else rng.uniform(0.04, 0.4)
+    light = rng.uniform(0.7, 1.05) if clean else light
     colour = canvas.colours(1, light, vivid=0.03)[0]
     if studio:
         colour = 255 * light * (1 - rng.uniform(0.2, 1) * (1 - rng.dirichlet([1, 1, 1]) ** 0.35))
     texture = rng.choice(["smooth", "natural", "rough", "natural", "weave"])
-    wall = canvas.material(colour, texture, rng.uniform(0, 0.07), rng.uniform(0.3, 2), shade_by=rng.uniform(0, 0.1))
+    wall = canvas.material(colour, texture, rng.uniform(0, 0.01 if clean else 0.07), rng.uniform(0.3, 2),
+                           shade_by=rng.uniform(0, 0.02 if clean else 0.1))
     canvas.gradient(wall, rng.random(2) * side, rng.random(2) * side, rng.uniform(0.7, 1), rng.uniform(0.8, 1.25))
     canvas.labels[:] = wall
     if studio or rng.random() < 0.4:
@@ -27,12 +31,23 @@ def plain(canvas: Canvas) -> None:
         along = 3 * side * np.array([math.cos(angle), math.sin(angle)])
         across = np.array([-along[1], along[0]]) / 3
         shape = rng.random()
-        if shape < 0.5:  # the next wall, the floor, or a table's edge
+        if shape < 0.45:  # the next wall, the floor, or a table's edge
             second = canvas.material(colour * rng.uniform(0.5, 1.15), texture, 0.06, shade_by=0.2)
+            canvas.gradient(second, middle, middle + across, rng.uniform(0.6, 1.0), 1.0)
             canvas.polygon([middle - along, middle + along, middle + along + 3 * across, middle - along + 3 * across],
                            second)
-        thick = rng.uniform(0.004, 0.06) * side
-        canvas.curve([middle - along, middle + along], thick, canvas.material(canvas.colours(1)[0], "natural", 0.1))
+        elif shape < 0.75:  # a picture, a socket or a screen, in its frame
+            size = side * np.exp(rng.uniform(-3.5, -0.5, 2))
+            box = np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]]) / 2 @ np.stack([along, across * 3]) / (3 * side)
+            inner = canvas.colours(3) if size.min() > 0.1 * side else colour * rng.uniform(0.6, 1.2)
+            canvas.polygon(middle + box * (size + 0.02 * side),
+                           canvas.material(canvas.colours(1, vivid=0.02)[0], "wood", 0.1))
+            canvas.polygon(middle + box * size,
+                           canvas.material(inner, rng.choice(["shapes", "page", "natural", "smooth"]), 0.1, side / 900))
+        tone = np.minimum(colour * rng.uniform(0.5, 1.3), 255)
+        if shape < 0.45 or shape > 0.75:
+            thick = side * math.exp(rng.uniform(-5.5, -2.8))
+            canvas.curve([middle - along, middle + along], thick, canvas.material(tone, "natural", 0.1))
 
 
 def noise(canvas: Canvas) -> None:
@@ -68,7 +83,7 @@ def leaves(canvas: Canvas) -> None:
     """Dead leaves: textured shapes of every size, one over the other."""
     rng = canvas.rng
     first = some_materials(canvas, 32)[0]
-    canvas.sheet("leaves", first, math.exp(rng.uniform(-0.5, 1.5)) * canvas.side / 368, rng.uniform(0, 6.3),
+    canvas.sheet("leaves", first, math.exp(rng.uniform(-0.9, 1.1)) * canvas.side / 368, rng.uniform(0, 6.3),
                  rng.uniform(0.5, 1))
     if rng.random() < 0.5:
         clutter(canvas)
@@ -118,10 +133,26 @@ def foliage(canvas: Canvas) -> None:
         colour = 255 * light * (1 + rng.uniform(0.2, 0.55) * wheel + 0.06 * rng.standard_normal(3))
         canvas.material(np.clip(colour, 0, 255), "veined", rng.uniform(0.1, 0.4), rng.uniform(0.3, 1.5), shade="rough",
                         shade_by=0.3)
-    if rng.random() < 0.3:
-        canvas.materials[first:first + 5, :9] = np.tile(rng.uniform(170, 255, 3), 3)
-    canvas.sheet("foliage", first, math.exp(rng.uniform(-0.6, 1.4)) * canvas.side / 368, rng.uniform(0, 6.3),
+    if rng.random() < 0.5:  # against the sky, which shows between the leaves
+        gaps = slice(first, first + int(rng.integers(4, 18)))
+        canvas.materials[gaps, :9] = np.tile(rng.uniform(215, 275) * np.array([rng.uniform(0.85, 1), 0.98, 1.0]), 3)
+        canvas.materials[gaps, [[SHADE_BY], [LIT]]] = 0
+    canvas.sheet("foliage", first, math.exp(rng.uniform(-1.2, 1.1)) * canvas.side / 368, rng.uniform(0, 6.3),
                  rng.uniform(0.4, 1))
+    bark = canvas.material(rng.uniform(20, 90) * np.array([1.1, 1.0, 0.9]), "veined", 0.4)
+    for _ in range(int(rng.choice([0, 2, 4]))):
+        foot, angle = rng.uniform(-0.1, 1.1, 2) * (canvas.width, canvas.height), rng.uniform(0, 6.3)
+        branch(canvas, foot, angle, canvas.side * rng.uniform(0.1, 0.35), canvas.side * rng.uniform(0.005, 0.03), bark)
+
+
+def branch(canvas: Canvas, foot, angle: float, length: float, thick: float, label: int) -> None:
+    """A limb of a tree that forks until it is thin; foot (x, y), length and thickness in px."""
+    rng = canvas.rng
+    tip = foot + length * np.array([math.cos(angle), math.sin(angle)])
+    canvas.curve([foot, tip], max(thick, 0.5), label)
+    if thick > 0.8 and length > 0.03 * canvas.side:
+        for turn in rng.normal(0, 0.6, 2 if thick > 2 else 1):
+            branch(canvas, tip, angle + turn, length * rng.uniform(0.55, 0.95), thick * rng.uniform(0.5, 0.75), label)
 
 
 def litter(canvas: Canvas) -> None:

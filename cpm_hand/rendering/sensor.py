@@ -48,6 +48,7 @@ def draw(rng: np.random.Generator, strength: float = 1.0) -> Exposure:
     far = u[0] < 0.1 * strength  # now and then the light fails or floods
     stops = strength * (n[1] * (1.1 if far else 0.35) - (0.5 if far else 0.0))
     noisy = strength * math.exp(0.8 * n[2]) * (1 + max(-stops, 0))
+    noisy *= 0.3 if u[1] > 0.65 else 1.0  # phones smooth it away
     return Exposure(
         shrink=1 + strength * (2.2 * u[2] if u[1] < 0.2 else 0.0),
         defocus_px=strength * (1.6 * u[4] if u[3] < 0.25 else 0.35 * u[4]),

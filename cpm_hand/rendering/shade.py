@@ -16,20 +16,24 @@ from cpm_hand.rendering.skin import CLOTH, METAL, NAIL, SKIN, Lighting, Look, no
 NORMAL, REST, ALONG, SIDE, UP, PALM, RED, VEIN, BLOTCH, PLACE, NUM_ATTRIBUTES = 0, 3, 6, 7, 8, 9, 10, 11, 12, 13, 16
 SCREEN, NEAR, FINGER, NUM_COLUMNS = 16, 18, 19, 20  # after what is interpolated
 COLOUR, LIGHT = NUM_ATTRIBUTES, NUM_ATTRIBUTES + 3  # of the scratch row, after the attributes
-TEXTURE, COVER, OFFSET, ROOM, LAMPS, LAMP = 24, 32, 40, 43, 52, 18  # of the packed parameters, after the colours
+# Of the packed parameters, after the colours.
+TEXTURE, COVER, OFFSET, ROOM, DETAIL, LAMPS, LAMP = 24, 33, 41, 44, 53, 54, 18
 _SAME_SURFACE_MM = 3.0
 _WRAP = (0.34, 0.16, 0.11)  # how far light creeps around, per colour: red goes deepest into skin
 
 
-def pack(look: Look, lighting: Lighting, matrices: np.ndarray) -> np.ndarray:
+def pack(look: Look, lighting: Lighting, matrices: np.ndarray, px_per_mm: float) -> np.ndarray:
     """Look, lights and their shadow maps' matrices [L, 3, 4] in one float32 row.
+
+    Pores, fine lines and hairs fade in between 0.7 and 1.5 px per mm; below they would only flicker.
 
     Few arrays, because numba counts the references to every array that an inner function is given: as two dozen
     separate ones they took as long as the shading itself.
     """
     lamps = np.concatenate([lighting.directions, lighting.colours, matrices.reshape(-1, 12)], 1)
+    detail = min(max((px_per_mm - 0.7) / 0.8, 0.0), 1.0)
     return np.concatenate([look.colours.ravel(), look.texture, look.cover, look.offset, lighting.up, lighting.sky,
-                           lighting.ground, lamps.ravel()]).astype(np.float32)
+                           lighting.ground, [detail], lamps.ravel()]).astype(np.float32)
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
@@ -58,7 +62,7 @@ def _bump(value, centre, width):
 def _material(a, finger, lines, p):
     """Reflectance at a point with interpolated attributes: fills a[COLOUR:], returns kind, gloss, darkening, relief."""
     x, y, z = a[REST], a[REST + 1], a[REST + 2]
-    ox, oy, oz = x + p[OFFSET + 0] + 300, y + p[OFFSET + 1] + 300, z + p[OFFSET + 2] + 300
+    ox, oy, oz = x + p[OFFSET + 0] + 1000, y + p[OFFSET + 1] + 1000, z + p[OFFSET + 2] + 1000
     along, side, up, palm = a[ALONG], a[SIDE], a[UP], a[PALM]
     grain = noise(ox * 0.75, oy * 0.75, oz * 0.75) - np.float32(0.5)
     if y < p[COVER + 0] or (p[COVER + 2] > 0 and y > -35):
@@ -81,6 +85,15 @@ def _material(a, finger, lines, p):
         a[COLOUR + c] = base * (1 + 0.1 * p[TEXTURE] * a[BLOTCH] + 0.14 * p[TEXTURE + 2] * grain)
     a[COLOUR] *= 1 - 0.2 * p[TEXTURE + 1] * a[VEIN]
     a[COLOUR + 1] *= 1 - 0.08 * p[TEXTURE + 1] * a[VEIN]
+    if p[DETAIL] > 0:
+        pores = noise(ox * np.float32(1.9), oy * np.float32(1.9), oz * np.float32(1.9)) - np.float32(0.5)
+        lines_left = 1 - 0.13 * p[DETAIL] * (1 - palm) * max(1 - abs(pores) * 9, 0.0)
+        if y < 15 and palm < 0.5 and p[TEXTURE + 8] > 0:  # hairs lie along the arm, and on its back
+            strand = noise(ox * np.float32(1.1) + 0.02 * oy, oy * np.float32(0.13), oz * np.float32(1.1))
+            lines_left -= p[DETAIL] * p[TEXTURE + 8] * min(max((strand - 0.58) * 5, 0.0), 1.0) * min((15 - y) / 30, 1.0)
+        for c in range(3):
+            a[COLOUR + c] *= (1 + 0.12 * p[DETAIL] * pores) * lines_left
+        grain += np.float32(0.6) * p[DETAIL] * pores
     # Nail: a rounded rectangle on the back of the last bone, its lunula paler, its free edge white.
     first, last = (2.34, 2.94) if finger == 0 else (2.36, 2.96)
     s = (along - (first + last) / 2) / ((last - first) / 2)
@@ -186,7 +199,7 @@ def shade(number, nearest, triangles, attributes, lines, parameters, maps, occlu
     Args:
         number: int32 [2H, 2W], triangle per sample (see `raster.rasterise`).
         nearest: float32 [2H, 2W], 1 / mm.
-        triangles: int32 [T, 3].
+        triangles: uint32 [T, 3].
         attributes: float32 [V, NUM_COLUMNS]: what is interpolated, then x and y in samples, 1 / depth, finger.
         lines: float32 [h, w], as in the template.
         parameters: float32 [P], see `pack`.

@@ -8,7 +8,7 @@ Source: sizes as r^-3, from Lee, Mumford and Huang 2001, "Occlusion models for n
 import cv2
 import numpy as np
 
-SHEET_SIDE = 768  # px
+SHEET_SIDE = 1024  # px, a power of two, so that repeating is one bit operation
 
 
 def _stamp(sheet, shape, label):
@@ -51,14 +51,14 @@ def _scatter(rng, count, smallest, largest, kinds, ordered):
 
 def dead_leaves(rng) -> np.ndarray:
     """Shapes of all sizes, each with a label of its own choice."""
-    return _scatter(rng, 1300, 5, 260, (0, 0, 1, 2, 3), ordered=False)
+    return _scatter(rng, 1000, 8, 420, (0, 0, 1, 2, 3), ordered=False)
 
 
 def foliage(rng) -> np.ndarray:
     """Leaves, whose labels grow towards the viewer."""
-    return _scatter(rng, 1300, 10, 60, (4,), ordered=True)
+    return _scatter(rng, 800, 18, 120, (4,), ordered=True)
 
 
 def pebbles(rng) -> np.ndarray:
     """Stones and dry leaves."""
-    return _scatter(rng, 1800, 6, 24, (2, 2, 4, 3), ordered=False)
+    return _scatter(rng, 1100, 12, 48, (2, 2, 4, 3), ordered=False)

@@ -12,11 +12,15 @@ import numba
 import numpy as np
 
 ITA_CLASSES = (55.0, 41.0, 28.0, 10.0, -30.0)  # class 1 lies above the first, class 6 below the last
+ITA_RANGE = (62.0, -55.0)
+TONE_WEIGHTS = (0.13, 0.24, 0.21, 0.17, 0.15, 0.10)  # of the classes: all are seen, the median is an ITA of 33 degrees
 _ITA_ANCHORS = np.array([-62.0, -40.0, -10.0, 19.0, 34.0, 48.0, 62.0])
 _A_STAR = np.array([8.0, 10.5, 12.5, 12.0, 11.5, 11.0, 10.0])
 _B_STAR = np.array([10.0, 14.5, 19.0, 19.0, 17.5, 15.5, 13.5])
 
 SKIN, NAIL, CLOTH, METAL = 0, 1, 2, 3  # kinds of surface
+HARSH = (0.12, 0.2, 0.28)  # cumulative shares of side light, back light and no key light
+BADLY_EXPOSED = 0.1  # share of hands that are too bright or too dark for the rest of the picture
 
 
 class Look(NamedTuple):
@@ -24,9 +28,9 @@ class Look(NamedTuple):
 
     Attributes:
         colours: [8, 3] back, palm, red (knuckles, tips), nail, cloth, second cloth, metal, band.
-        texture: [8] strength of blotches, veins, fine grain, dorsal wrinkles, palm lines, bump, gloss of skin 0-1,
-            length of the nail's free edge 0-1.
-        cover: [8] sleeve up to this y of the rest pose (mm; below -900 none), its thickness mm, glove 0/1, stripes per
+        texture: [9] strength of blotches, veins, fine grain, dorsal wrinkles, palm lines, bump, gloss of skin 0-1,
+            length of the nail's free edge 0-1, hairs on the arm 0-1.
+        cover: [8] sleeve up to this y of the rest pose (mm; below -950 none), its thickness mm, glove 0/1, stripes per
             mm (0 none), finger of the ring (-1 none), its place along that finger, bracelet's y (below -900 none),
             its width mm.
         offset: [3] where in the noise this hand lies.
@@ -92,18 +96,39 @@ def ita_class(ita: float) -> int:
     return 1 + sum(ita <= bound for bound in ITA_CLASSES)
 
 
-def sample_look(rng: np.random.Generator, *, sleeve: float = 0.4, ring: float = 0.07, bracelet: float = 0.12,
-                glove: float = 0.02) -> Look:
+def tone_shares(tone_weights) -> np.ndarray:
+    """Shares of the six ITA classes from their weights: float64 [6], sums to 1.
+
+    Raises:
+        ValueError: not one weight for each class, or weights that are negative or all 0.
+    """
+    shares = np.array(tone_weights, np.float64)
+    if shares.shape != (6,) or not (np.isfinite(shares).all() and (shares >= 0).all() and shares.sum() > 0):
+        raise ValueError(f"tone_weights must be six numbers from very light to dark, at least 0 and not all 0; "
+                         f"got {tone_weights}.")
+    return shares / shares.sum()
+
+
+def sample_ita(rng: np.random.Generator, tone_weights: tuple[float, ...] = TONE_WEIGHTS) -> float:
+    """A typology angle in degrees: a class by its weight (see `tone_shares`), and anything within the class alike."""
+    bounds = (ITA_RANGE[0], *ITA_CLASSES, ITA_RANGE[1])
+    number = int(rng.choice(6, p=tone_shares(tone_weights)))
+    return float(rng.uniform(bounds[number + 1], bounds[number]))
+
+
+def sample_look(rng: np.random.Generator, tone_weights: tuple[float, ...] = TONE_WEIGHTS, *, sleeve: float = 0.4,
+                ring: float = 0.07, bracelet: float = 0.12, glove: float = 0.02) -> Look:
     """A person's skin and what covers it.
 
     Args:
         rng: where all chance comes from.
-        sleeve: share of hands with a sleeve.
+        tone_weights: relative shares of the ITA classes, very light to dark.
+        sleeve: share of hands with a long sleeve; most others have a short one, on the upper arm.
         ring: share with a ring.
         bracelet: share with a bracelet or watch.
         glove: share with a glove.
     """
-    ita = float(rng.uniform(-55, 62))
+    ita = sample_ita(rng, tone_weights)
     back = skin_lab(ita) + rng.normal(0, (1.5, 1.6, 2.0))
     palm = back * (0.62, 1, 1) + (0.38 * 66, 2.5, -1.5) + rng.normal(0, (1.5, 1.2, 1.0))
     red = back + (-2.5, rng.uniform(3, 8), 0.5)
@@ -115,9 +140,11 @@ def sample_look(rng: np.random.Generator, *, sleeve: float = 0.4, ring: float = 
     metal = np.array([0.75, 0.6, 0.32]) if rng.random() < 0.5 else np.full(3, 0.6)
     colours = np.stack([*skins, _cloth(rng), _cloth(rng), metal, _cloth(rng) if rng.random() < 0.7 else metal])
     texture = [rng.uniform(0.3, 1.0), rng.uniform(0, 1) ** 2, rng.uniform(0.3, 1), rng.uniform(0.3, 1.2),
-               rng.uniform(0.4, 1.2), rng.uniform(0.4, 1.2), rng.uniform(0.15, 0.9), rng.uniform(0, 1) ** 2]
+               rng.uniform(0.4, 1.2), rng.uniform(0.4, 1.2), rng.uniform(0.15, 0.9), rng.uniform(0, 1) ** 2,
+               max(rng.uniform(-0.4, 0.5), 0.0)]
     has_sleeve, has_glove = rng.random() < sleeve, rng.random() < glove
-    cover = [rng.choice([rng.uniform(-20, 14), rng.uniform(-120, -20)], p=(0.6, 0.4)) if has_sleeve else -999,
+    short = rng.uniform(-480, -260) if rng.random() < 0.75 else -999
+    cover = [rng.choice([rng.uniform(-20, 14), rng.uniform(-120, -20)], p=(0.6, 0.4)) if has_sleeve else short,
              rng.uniform(1.5, 7), has_glove, grey if rng.random() < 0.25 else 0.0,
              rng.choice([3, 2, 1, 4, 0], p=(0.5, 0.2, 0.15, 0.1, 0.05)) if rng.random() < ring else -1,
              rng.uniform(0.36, 0.62), rng.uniform(-42, -14) if rng.random() < bracelet else -999, rng.uniform(3, 26)]
@@ -141,17 +168,30 @@ def _cloth(rng) -> np.ndarray:
 def sample_lighting(rng: np.random.Generator) -> Lighting:
     """One to three lights, mostly from above and the camera's side, and a room around them.
 
-    Every light and the room are coloured a little; the key light over the ambient light runs from flat to harsh.
+    Every light and the room are coloured a little; the key light over the ambient light runs from flat to harsh. Some
+    scenes have what good photographs avoid: a hard light from the side, the light behind the hand, no key light at
+    all, or a hand that is far brighter or darker than what the camera is set to.
     """
     count = int(rng.choice([1, 2, 3], p=(0.45, 0.35, 0.2)))
     directions = rng.normal(size=(count, 3)) * (1, 0.9, 0.9) + (0, -0.7, -0.55)
+    key, ambient = rng.uniform(0.35, 1.15), rng.uniform(0.16, 0.6)
+    kind = rng.random()
+    if kind < HARSH[0]:
+        directions[0] = (rng.choice([-1, 1]), rng.uniform(-0.6, 0.3), rng.uniform(-0.35, 0.35))
+        key, ambient = rng.uniform(0.8, 1.6), rng.uniform(0.04, 0.14)
+    elif kind < HARSH[1]:
+        directions[0] = (rng.normal(0, 0.5), rng.uniform(-1, 0), 1.0)
+        key, ambient = rng.uniform(0.8, 2.0), rng.uniform(0.1, 0.3)
+    elif kind < HARSH[2]:
+        key, ambient = rng.uniform(0.05, 0.2), rng.uniform(0.5, 0.9)
     directions /= np.linalg.norm(directions, axis=1, keepdims=True)
-    key = rng.uniform(0.35, 1.15)
-    powers = key * np.array([1.0, rng.uniform(0.15, 0.8), rng.uniform(0.1, 0.5)])[:count]
+    exposure = math.exp(rng.normal(0, 0.12))
+    if rng.random() < BADLY_EXPOSED:
+        exposure *= rng.uniform(1.5, 2.4) if rng.random() < 0.5 else rng.uniform(0.25, 0.55)
+    powers = exposure * key * np.array([1.0, rng.uniform(0.15, 0.8), rng.uniform(0.1, 0.5)])[:count]
     colours = powers[:, None] * np.stack([_warmth(rng, 0.16) for _ in range(count)])
     up = np.array([0, -1.0, 0]) + rng.normal(0, 0.35, 3)
-    ambient = rng.uniform(0.16, 0.6)
-    sky = ambient * _warmth(rng, 0.12)
+    sky = exposure * ambient * _warmth(rng, 0.12)
     ground = sky * rng.uniform(0.25, 0.95) * _warmth(rng, 0.1)
     return Lighting(np.float32(directions), np.float32(colours), np.float32(up / np.linalg.norm(up)), np.float32(sky),
                     np.float32(ground))
@@ -178,21 +218,24 @@ def _lattice(x, y, z):
 def noise(x, y, z):
     """Value noise, 0 .. 1, one lattice cell per unit; coordinates must be above 0."""
     i, j, k = int(x), int(y), int(z)
-    u, v, w = x - i, y - j, z - k
-    u, v, w = u * u * (3 - 2 * u), v * v * (3 - 2 * v), w * w * (3 - 2 * w)
-    total = np.float32(0)
-    for c in range(2):
-        a = _lattice(i, j, k + c) * (1 - u) + _lattice(i + 1, j, k + c) * u
-        b = _lattice(i, j + 1, k + c) * (1 - u) + _lattice(i + 1, j + 1, k + c) * u
-        total += (a * (1 - v) + b * v) * (w if c else 1 - w)
-    return total
+    two, three = np.float32(2), np.float32(3)
+    u, v, w = np.float32(x - i), np.float32(y - j), np.float32(z - k)
+    u, v, w = u * u * (three - two * u), v * v * (three - two * v), w * w * (three - two * w)
+    a, b, c, d = _lattice(i, j, k), _lattice(i, j + 1, k), _lattice(i, j, k + 1), _lattice(i, j + 1, k + 1)
+    a += (_lattice(i + 1, j, k) - a) * u
+    b += (_lattice(i + 1, j + 1, k) - b) * u
+    c += (_lattice(i + 1, j, k + 1) - c) * u
+    d += (_lattice(i + 1, j + 1, k + 1) - d) * u
+    a += (b - a) * v
+    c += (d - c) * v
+    return a + (c - a) * w
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
 def tints(rest, along, up, palm, offset, out):
     """Slow variation of the skin per vertex into out [V, 3]: redness, veins, blotches (-1 .. 1)."""
     for v in range(len(rest)):
-        x, y, z = rest[v, 0] + offset[0] + 300, rest[v, 1] + offset[1] + 300, rest[v, 2] + offset[2] + 300
+        x, y, z = rest[v, 0] + offset[0] + 1000, rest[v, 1] + offset[1] + 1000, rest[v, 2] + offset[2] + 1000
         slow = noise(x * 0.05, y * 0.05, z * 0.05)
         middle = noise(x * 0.13 + 71, y * 0.13, z * 0.13)
         a = along[v]

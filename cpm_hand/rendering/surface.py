@@ -8,9 +8,9 @@ alone would fold the skin like a tube.
 """
 
 import functools
+import math
 from typing import NamedTuple
 
-import cv2
 import numba
 import numpy as np
 import scipy.sparse
@@ -18,8 +18,10 @@ import scipy.sparse
 from cpm_hand.rendering import flesh, kinematics, palm_lines
 
 REST = np.radians([38, 24, 66, 4, 6, *(0, 8, 2, 2), *(0, 1.5, 2, 2), *(0, -5, 2, 2), *(0, -12, 2, 2), 0, 0])
-_CELL_MM = 3.2
+FINE_MM, COARSE_MM = 3.2, 4.2  # about the sides of the triangles; coarse ones for hands that are small in the picture
+ARM_MM = 860.0  # how far the arm goes on behind the wrist
 _CASTS_FROM_Y = -70.0
+_WRIST_HALF = 0.55
 
 
 class Template(NamedTuple):
@@ -27,9 +29,9 @@ class Template(NamedTuple):
 
     Attributes:
         rest: float32 [V, 3] mm, positions in the hand's frame.
-        triangles: int32 [T, 3], anticlockwise seen from outside.
+        triangles: uint32 [T, 3], anticlockwise seen from outside.
         local: float32 [V, K, 4], position (and 1) in each frame that the vertex hangs on.
-        owners: int16 [V, K] frames 0-20 of the bones, 21 + (joint - 1) of the half frames; weight 0 pads.
+        owners: uint16 [V, K] frames 0-20 of the bones, 21 + (joint - 1) of the half frames; weight 0 pads.
         weights: float32 [V, K], sums to 1.
         along: float32 [V], place along the finger: 0 its MCP (thumb: CMC), 1 the next joint, 3 the tip; the palm < 0.
         side: float32 [V], across the finger, in half-widths; positive towards the little finger.
@@ -38,7 +40,7 @@ class Template(NamedTuple):
         finger: int8 [V], 0 thumb to 4 little.
         places: float32 [V, 7], rest, along, side, up and palm side by side.
         hand: int64 [N], the vertices but for those of the forearm, which throws no shadow on the hand.
-        casters: int32 [M, 3], the triangles of those vertices.
+        casters: uint32 [M, 3], the triangles of those vertices.
         lines: float32 [h, w], depth of the palm's lines over x, y of the rest position (see `palm_lines`).
     """
 
@@ -59,14 +61,14 @@ class Template(NamedTuple):
 
 
 @functools.cache
-def template() -> Template:
-    """Make the skin; about a second, the same bytes every time."""
+def template(cell_mm: float = FINE_MM) -> Template:
+    """Make the skin from triangles of about that side; about a second, the same bytes every time."""
     shape = kinematics.mean_shape()
     joints, frames = kinematics.forward(shape, kinematics.Pose(REST))
     primitives = flesh.primitives(shape, joints, frames)
-    rest, triangles = _extract(primitives)
+    rest, triangles = _extract(primitives, cell_mm)
     bones = _nearest_bones(rest, joints, shape)
-    weights = _diffuse(rest, triangles, bones)
+    weights = _diffuse(rest, triangles, bones, (FINE_MM / cell_mm) ** 2)
     owners, weights = _with_half_frames(weights)
     all_frames = add_half_frames(frames)
     turned = all_frames[owners]  # [V, K, 3, 4]
@@ -76,13 +78,18 @@ def template() -> Template:
     attributes = _finger_places(rest, normals, joints, frames, shape)
     places = np.concatenate([np.float32(rest), np.stack(attributes[:4], 1)], 1)
     on_hand = rest[:, 1] > _CASTS_FROM_Y
-    return Template(np.float32(rest), triangles, np.float32(local), owners, np.float32(weights), *attributes, places,
-                    np.flatnonzero(on_hand), triangles[on_hand[triangles].all(1)], palm_lines.draw())
+    # Unsigned: compiled code then need not ask whether an index counts from the end.
+    unsigned = triangles.astype(np.uint32)
+    return Template(np.float32(rest), unsigned, np.float32(local), owners.astype(np.uint16), np.float32(weights),
+                    *attributes, places, np.flatnonzero(on_hand), unsigned[on_hand[triangles].all(1)],
+                    palm_lines.draw())
 
 
-def _extract(primitives) -> tuple[np.ndarray, np.ndarray]:
-    xs, zs = np.arange(-84, 72, _CELL_MM), np.arange(-72, 46, _CELL_MM)
-    ys = np.concatenate([-np.geomspace(350, 26, 36), np.arange(-23, 194, _CELL_MM)])
+def _extract(primitives, cell_mm) -> tuple[np.ndarray, np.ndarray]:
+    xs, zs = np.arange(-84, 72, cell_mm), np.arange(-72, 52, cell_mm)
+    rings = round(36 * FINE_MM / cell_mm)
+    ys = np.concatenate([[-ARM_MM - 60, -ARM_MM], -np.linspace(ARM_MM - 90, 380, 5),
+                         -np.geomspace(350, 26, rings), np.arange(-23, 194, cell_mm)])
     values = flesh.sample_grid(primitives, xs, ys, zs)
     rest, triangles = _surface_nets(values, xs, ys, zs)
     neighbours = _adjacency(len(rest), triangles)
@@ -144,7 +151,7 @@ def _nearest_bones(rest, joints, shape) -> np.ndarray:
     """Index of the bone whose flesh each vertex is."""
     distance = np.full((len(rest), 21), np.inf)
     for bone in range(21):
-        a, b = (joints[kinematics.PARENTS[bone]], joints[bone]) if bone else (np.array([0, -340.0, 0]), joints[0])
+        a, b = (joints[kinematics.PARENTS[bone]], joints[bone]) if bone else (np.array([0, -ARM_MM, 0]), joints[0])
         width = shape.half_widths[bone] if bone else 24
         if bone in (5, 9, 13, 17, 1):
             width = 11.0
@@ -153,15 +160,18 @@ def _nearest_bones(rest, joints, shape) -> np.ndarray:
     return distance.argmin(1)
 
 
-def _diffuse(rest, triangles, bones) -> np.ndarray:
-    """Weights [V, 21]: the nearest bones' labels, spread over the skin; further on the palm than on fingers."""
+def _diffuse(rest, triangles, bones, pace) -> np.ndarray:
+    """Weights [V, 21]: the nearest bones' labels, spread over the skin; further on the palm than on fingers.
+
+    A step reaches as far as the triangles are long; `pace` times the steps make up for it.
+    """
     neighbours = _adjacency(len(rest), triangles)
     weights = np.eye(21)[bones]
     palm = np.isin(bones, (0, 1, 2, 5, 9, 13, 17)).astype(float)
-    for _ in range(6):
+    for _ in range(round(6 * pace)):
         palm = 0.5 * palm + 0.5 * (neighbours @ palm)
-    for step in range(34):
-        rate = (0.55 if step < 9 else 0.6 * np.clip(2 * palm - 0.6, 0, 1)[:, None])
+    for step in range(round(34 * pace)):
+        rate = (0.55 if step < 9 * pace else 0.6 * np.clip(2 * palm - 0.6, 0, 1)[:, None])
         weights += rate * (neighbours @ weights - weights)
     return weights / weights.sum(1, keepdims=True)
 
@@ -172,6 +182,8 @@ def _with_half_frames(weights, keep: int = 6) -> tuple[np.ndarray, np.ndarray]:
     for child in range(1, 21):
         parent = kinematics.PARENTS[child]
         shared = np.minimum(wide[:, child], wide[:, parent])
+        if parent == 0:  # at the wrist all of it would stand out as a bump
+            shared = _WRIST_HALF * shared
         wide[:, 20 + child] = 2 * shared
         wide[:, child] -= shared
         wide[:, parent] -= shared
@@ -185,14 +197,23 @@ def add_half_frames(frames: np.ndarray) -> np.ndarray:
 
     Half frame 20 + k sits at the inner joint of bone k, turned half way between bone k and the bone before it.
     """
+    before, after = frames[kinematics.PARENTS[1:], :, :3], frames[1:, :, :3]
     halves = np.empty((20, 3, 4))
-    for child in range(1, 21):
-        before, after = frames[kinematics.PARENTS[child], :, :3], frames[child, :, :3]
-        turn, _ = cv2.Rodrigues(before.T @ after)
-        half, _ = cv2.Rodrigues(turn * 0.5)
-        halves[child - 1, :, :3] = before @ half
-        halves[child - 1, :, 3] = frames[child, :, 3]
+    halves[:, :, :3] = before @ _half_turns(before.transpose(0, 2, 1) @ after)
+    halves[:, :, 3] = frames[1:, :, 3]
     return np.concatenate([frames, halves])
+
+
+def _half_turns(turns: np.ndarray) -> np.ndarray:
+    """Rotations [N, 3, 3] by half the angle, about the same axes; through quaternions, whose half is q + 1."""
+    w = 0.5 * np.sqrt(np.maximum(1 + np.trace(turns, axis1=1, axis2=2), 1e-12))
+    quaternions = np.empty((len(turns), 4))
+    quaternions[:, 0] = w + 1
+    for k in range(3):
+        i, j = (k + 1) % 3, (k + 2) % 3
+        quaternions[:, 1 + k] = (turns[:, j, i] - turns[:, i, j]) / (4 * w)
+    quaternions /= np.linalg.norm(quaternions, axis=1, keepdims=True)
+    return kinematics.rotations(quaternions)
 
 
 def _finger_places(rest, normals, joints, frames, shape):
@@ -221,7 +242,7 @@ def _finger_places(rest, normals, joints, frames, shape):
 
 
 def vertex_normals(positions: np.ndarray, triangles: np.ndarray) -> np.ndarray:
-    """Smooth unit normals: float32 [V, 3] from positions float32 [V, 3] and triangles int32 [T, 3]."""
+    """Smooth unit normals: float32 [V, 3] from positions float32 [V, 3] and triangles uint32 [T, 3]."""
     normals = np.zeros_like(positions)
     _add_normals(positions, triangles, normals)
     return normals
@@ -230,17 +251,21 @@ def vertex_normals(positions: np.ndarray, triangles: np.ndarray) -> np.ndarray:
 @numba.njit(cache=True, nogil=True)
 def _add_normals(positions, triangles, normals):
     for t in range(len(triangles)):
-        i, j, k = triangles[t]
-        ax, ay, az = (positions[j, 0] - positions[i, 0], positions[j, 1] - positions[i, 1],
-                      positions[j, 2] - positions[i, 2])
-        bx, by, bz = (positions[k, 0] - positions[i, 0], positions[k, 1] - positions[i, 1],
-                      positions[k, 2] - positions[i, 2])
+        i, j, k = triangles[t, 0], triangles[t, 1], triangles[t, 2]
+        x, y, z = positions[i, 0], positions[i, 1], positions[i, 2]
+        ax, ay, az = positions[j, 0] - x, positions[j, 1] - y, positions[j, 2] - z
+        bx, by, bz = positions[k, 0] - x, positions[k, 1] - y, positions[k, 2] - z
         nx, ny, nz = ay * bz - az * by, az * bx - ax * bz, ax * by - ay * bx
-        for v in (i, j, k):
-            normals[v, 0] += nx
-            normals[v, 1] += ny
-            normals[v, 2] += nz
+        normals[i, 0] += nx
+        normals[i, 1] += ny
+        normals[i, 2] += nz
+        normals[j, 0] += nx
+        normals[j, 1] += ny
+        normals[j, 2] += nz
+        normals[k, 0] += nx
+        normals[k, 1] += ny
+        normals[k, 2] += nz
     for v in range(len(normals)):
-        length = (normals[v, 0]**2 + normals[v, 1]**2 + normals[v, 2]**2) ** 0.5 + 1e-12
+        scale = np.float32(1) / (math.sqrt(normals[v, 0]**2 + normals[v, 1]**2 + normals[v, 2]**2) + np.float32(1e-12))
         for axis in range(3):
-            normals[v, axis] /= length
+            normals[v, axis] *= scale

@@ -16,9 +16,10 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from cpm_hand.rendering import shapes
+from cpm_hand.rendering import heads, shapes
 
 SIDE = 512  # px, a power of two, so that repeating is one bit operation
+HEADS = 24  # tiles of people's heads
 LEVELS = 5  # each half as large as the one before, for far and small surfaces
 
 
@@ -29,6 +30,7 @@ class Bank(NamedTuple):
     starts: np.ndarray  # int64 [LEVELS], where each level begins
     rows: dict  # name -> indices into T, one for each variant
     sheets: dict  # name -> uint8 [variants, shapes.SHEET_SIDE, shapes.SHEET_SIDE]
+    heads: list  # heads.Head, whose tiles are rows["head"]
 
 
 @functools.cache
@@ -39,13 +41,17 @@ def bank() -> Bank:
     for name, (make, count) in TEXTURES.items():
         rows[name] = np.arange(len(tiles), len(tiles) + count)
         tiles += [_as_bytes(make(rng)) for _ in range(count)]
+    faces = [heads.head(rng, SIDE) for _ in range(HEADS)]
+    rows["head"] = np.arange(len(tiles), len(tiles) + HEADS)
+    tiles += [tile for tile, _ in faces]
     levels = [np.stack(tiles)]
     for _ in range(LEVELS - 1):
         half = levels[-1].shape[1] // 2
         levels.append(np.stack([cv2.resize(tile, (half, half), interpolation=cv2.INTER_AREA) for tile in levels[-1]]))
     sheets = {name: np.stack([make(rng) for _ in range(count)]) for name, (make, count) in SHEETS.items()}
     starts = np.cumsum([0] + [level.size for level in levels[:-1]])
-    return Bank(np.concatenate([level.ravel() for level in levels]), starts, rows, sheets)
+    return Bank(np.concatenate([level.ravel() for level in levels]), starts, rows, sheets,
+                [outlines for _, outlines in faces])
 
 
 def _as_bytes(tile: np.ndarray) -> np.ndarray:
@@ -105,8 +111,10 @@ def _stripes(rng):
 
 def _folds(rng):
     """Cloth: long soft ridges, as sleeves and curtains have them."""
-    base = _warped(rng, fractal(rng, 1.7, 1 / 5.0), 14)
-    return 1 - 1.6 * np.abs(base - 0.5) ** 0.8
+    base = _warped(rng, fractal(rng, 1.6, 1 / rng.uniform(2, 5)), 14)
+    ridge = np.abs(base - 0.5) ** rng.uniform(0.5, 0.8)
+    light = np.gradient(cv2.GaussianBlur(base, (0, 0), 3), axis=1)
+    return 0.85 - 0.8 * ridge + 0.12 * light / light.std() + 0.12 * (fractal(rng, 0.4) - 0.5)
 
 
 def _bricks(rng):
@@ -173,6 +181,22 @@ def _keys(rng):
     return tile
 
 
+def _facade(rng):
+    """Windows in rows, with frames, sills and what they mirror, in a wall that has seen weather."""
+    cell, tile = int(rng.choice([64, 128])), 0.72 + 0.25 * (fractal(rng, 1.1) - 0.5)
+    x0, x1, y0, y1 = (int(cell * share) for share in rng.uniform([0.1, 0.6, 0.1, 0.65], [0.35, 0.9, 0.3, 0.92]))
+    glass, bars = fractal(rng, 1.6), int(rng.integers(1, 4))
+    for y in range(0, SIDE, cell):
+        for x in range(0, SIDE, cell):
+            tile[y + y0 - 3:y + y1 + 5, x + x0 - 4:x + x1 + 4] = rng.choice([0.95, 0.5])
+            pane = glass[y + y0:y + y1, x + x0:x + x1] * 0.5 - 0.05 + rng.uniform(-0.08, 0.15)
+            pane[:, ::max((x1 - x0) // bars, 6)] = 0.85
+            pane[(y1 - y0) // 3] = 0.85
+            tile[y + y0:y + y1, x + x0:x + x1] = pane
+            tile[y + y1 + 5:y + y1 + 9, x + x0 - 3:x + x1 + 3] -= 0.3
+    return tile
+
+
 def _holes(rng):
     """A plate with slots or holes, or a mesh."""
     cell, tile = int(rng.choice([16, 32, 64])), np.full((SIDE, SIDE), 170, np.uint8)
@@ -197,33 +221,7 @@ def _blades(rng):
 
 
 def _leaf_tones(rng):
-    return shapes.dead_leaves(rng)[:SIDE, :SIDE].copy()
-
-
-def face(rng) -> np.ndarray:
-    """Light and dark of a frontal head, float [SIDE, SIDE]: 0.5 is plain skin, 0 black, 1 a highlight."""
-    y, x = (np.indices((SIDE, SIDE), np.float32) / (SIDE / 2)) - 1
-    tone = 0.62 - 0.22 * (x * x + 0.7 * y * y) + 0.08 * rng.standard_normal() * x
-    open_eye, eye_y, mouth_y = rng.uniform(0.02, 0.05), rng.uniform(-0.2, -0.1), rng.uniform(0.42, 0.55)
-
-    def spot(cx, cy, sx, sy):
-        return np.exp(-((x - cx) / sx) ** 2 - ((y - cy) / sy) ** 2)
-
-    for side in (-0.37, 0.37):
-        tone -= 0.16 * spot(side, eye_y, 0.22, 0.12) + 0.3 * spot(side, eye_y - 0.16, 0.22, rng.uniform(0.025, 0.05))
-        white = np.hypot((x - side) / 0.14, (y - eye_y) / open_eye) < 1
-        tone = np.where(white, 0.75, tone)
-        tone = np.where(white & (np.hypot(x - side, y - eye_y) < 0.055), 0.05, tone)
-        tone -= 0.12 * spot(side * 0.27, 0.18, 0.06, 0.04) - 0.07 * spot(side * 1.15, 0.18, 0.25, 0.18)
-    tone += 0.12 * spot(0, 0.05, 0.06, 0.22) + 0.08 * spot(0, -0.55, 0.4, 0.2) - 0.1 * spot(0.1, 0.1, 0.05, 0.15)
-    tone -= 0.22 * spot(0, mouth_y, 0.27, 0.06) + 0.2 * spot(0, mouth_y, 0.24, 0.014) + 0.08 * spot(0, 0.7, 0.25, 0.05)
-    beard = rng.choice([0, 0, 0.12, 0.3])
-    tone -= beard * np.clip(1.2 * spot(0, 0.75, 0.75, 0.45) - spot(0, mouth_y, 0.2, 0.06), 0, 1)
-    if rng.random() < 0.25:
-        rims = [np.abs(np.hypot((x - side) / 0.27, (y - eye_y - 0.03) / 0.17) - 1) < 0.06 for side in (-0.37, 0.37)]
-        tone = np.where(rims[0] | rims[1], 0.08, tone)
-    tone = cv2.GaussianBlur(np.float32(tone), (0, 0), rng.uniform(1, 4))
-    return tone + 0.05 * (fractal(rng, 1.0) - 0.5)
+    return shapes.dead_leaves(rng)[::2, ::2][:SIDE, :SIDE].copy()
 
 
 TEXTURES = {  # name -> (what makes one variant, how many)
@@ -234,6 +232,6 @@ TEXTURES = {  # name -> (what makes one variant, how many)
     "veined": (lambda rng: 1 - 2 * np.abs(_warped(rng, fractal(rng, 1.4), 10) - 0.5), 2),
     "wood": (_wood, 3), "weave": (_weave, 3), "stripes": (_stripes, 5), "folds": (_folds, 4), "bricks": (_bricks, 6),
     "motif": (_motif, 8), "page": (_page, 5), "keys": (_keys, 3), "holes": (_holes, 3), "blades": (_blades, 3),
-    "shapes": (_leaf_tones, 1), "face": (face, 8),
+    "shapes": (_leaf_tones, 2), "facade": (_facade, 5),
 }
 SHEETS = {"leaves": (shapes.dead_leaves, 3), "foliage": (shapes.foliage, 2), "pebbles": (shapes.pebbles, 2)}

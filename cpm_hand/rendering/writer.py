@@ -1,6 +1,7 @@
 """Write a labelled set of rendered hands in CMU's own layout; interrupted runs go on, no file is ever half written."""
 
 import concurrent.futures
+import concurrent.futures.process
 import functools
 import json
 import multiprocessing
@@ -33,16 +34,20 @@ def write(out, count: int, *, seed: int = 0, options: scene.Options | None = Non
         the number of each picture as it is done, in any order.
 
     Raises:
-        ValueError: a negative count or seed, no worker, or a folder that holds a set made otherwise.
-        OSError: the folder cannot be written or the disk is full; the text names the file.
+        ValueError: a negative count or seed, no worker, impossible options, a folder that holds a set made otherwise,
+            or a background picture that went bad.
+        OSError: the folder cannot be written, the disk is full (the text names the file), or a worker was killed.
+            What was written stays, and the same call goes on from it.
     """
     options = options or scene.Options()
+    scene.check(options)
     for name, value, least in (("count", count, 0), ("seed", seed, 0), ("workers", workers, 1)):
         if value < least:
             raise ValueError(f"--{name} must be at least {least}, got {value}.")
     folder = pathlib.Path(out) / FOLDER
     _claim(pathlib.Path(out), seed, options)
-    there = {int(path.stem) for path in folder.glob("*.json") if path.stem.isdigit()}
+    pictures = {path.stem for path in folder.glob("*.jpg")}
+    there = {int(path.stem) for path in folder.glob("*.json") if path.stem.isdigit() and path.stem in pictures}
     missing = [number for number in range(1, count + 1) if number not in there]
     make = functools.partial(write_one, folder, seed, options)
     if workers == 1:
@@ -55,6 +60,11 @@ def write(out, count: int, *, seed: int = 0, options: scene.Options | None = Non
         parts = [missing[start:start + 32] for start in range(0, len(missing), 32)]
         for done in concurrent.futures.as_completed([pool.submit(_write_part, make, part) for part in parts]):
             yield from done.result()
+    except concurrent.futures.process.BrokenProcessPool:
+        raise ChildProcessError(f"{out}: a worker was killed, as happens when the memory is full; the same command "
+                                f"goes on, with fewer --workers.") from None
+    except images.BadImage as error:
+        raise images.BadImage(str(error)) from None  # without the traceback of another process
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
 
@@ -68,6 +78,8 @@ def _claim(out: pathlib.Path, seed: int, options: scene.Options) -> None:
     # Through JSON and back: what is compared is what can be stored.
     ours = json.loads(json.dumps({"seed": seed, "options": options._asdict()}))
     record = out / RECORD
+    if out.exists() and not out.is_dir():
+        raise ValueError(f"--out={out}: is a file; expected a folder, or a name for a new one.")
     if record.exists():
         try:
             theirs = json.loads(record.read_text())
@@ -80,7 +92,16 @@ def _claim(out: pathlib.Path, seed: int, options: scene.Options) -> None:
         return
     if (out / FOLDER).is_dir() and any((out / FOLDER).iterdir()):
         raise ValueError(f"{out / FOLDER}: holds files that this program did not write; use another --out.")
-    images.write_bytes(record, (json.dumps(ours, indent=1) + "\n").encode())
+    _put(record, (json.dumps(ours, indent=1) + "\n").encode())
+
+
+def _put(path: pathlib.Path, data: bytes) -> None:
+    """Write a file whole or not at all; what goes wrong is told with the file's own name, not a temporary one."""
+    try:
+        images.write_bytes(path, data)
+    except OSError as error:
+        raise OSError(error.errno, f"cannot be written ({error.strerror}); files written before are whole, and the "
+                                   f"same command goes on from them", str(path)) from None
 
 
 def write_one(folder: pathlib.Path, seed: int, options: scene.Options, number: int) -> int:
@@ -91,10 +112,10 @@ def write_one(folder: pathlib.Path, seed: int, options: scene.Options, number: i
                             [cv2.IMWRITE_JPEG_QUALITY, made.jpeg_quality])
     if not ok:
         raise ValueError(f"{stem}.jpg: OpenCV cannot encode a picture of shape {made.image.shape}.")
-    images.write_bytes(stem.with_suffix(".jpg"), data.tobytes())
+    _put(stem.with_suffix(".jpg"), data.tobytes())
     for suffix, layer in (("_depth.png", made.depth_mm), ("_mask.png", made.mask)):
         if layer is not None:
             extra = folder.with_name(folder.name + suffix.removesuffix(".png")) / f"{number:08d}.png"
-            images.write_bytes(extra, cv2.imencode(".png", np.ascontiguousarray(layer))[1].tobytes())
-    images.write_bytes(stem.with_suffix(".json"), json.dumps(made.label).encode())
+            _put(extra, cv2.imencode(".png", np.ascontiguousarray(layer))[1].tobytes())
+    _put(stem.with_suffix(".json"), json.dumps(made.label).encode())
     return number
