@@ -23,13 +23,13 @@ quick: install
 lint: install
 	$(BIN)/ruff check .
 
-# Renders hands, trains a narrow net on them for some minutes, freezes it and shows it hands it has not seen.
+# Renders hands, trains the compact net on them for some minutes, freezes it and shows it hands it has not seen.
 demo: install
 	$(BIN)/python train.py
 	$(BIN)/python freeze.py --tag=demo --output_dir=out/demo
-	$(BIN)/python -m cpm_hand.rendering --out=out/demo/unseen --count=8 --seed=8 --size=184
+	$(BIN)/python -m cpm_hand.rendering --out=out/demo/unseen --count=8 --seed=8 --size=320
 	for picture in out/demo/unseen/synth_rendered/*.jpg; do \
-		$(BIN)/python test.py --graph_path=out/demo/frozengraph.pb --image_path=$$picture --output_dir=out/demo || exit 1; \
+		$(BIN)/python test.py --graph_path=out/demo/frozengraph.pb --image_path=$$picture --threshold=0 --output_dir=out/demo || exit 1; \
 	done
 	@echo "The pictures are in out/demo."
 
@@ -39,6 +39,7 @@ bench: install
 	$(BIN)/python benchmarks/pipeline.py
 	$(BIN)/python benchmarks/memory.py
 	$(BIN)/python benchmarks/render.py
+	$(BIN)/python benchmarks/predict.py
 
 clean:
 	rm -rf $(VENV) build dist out *.egg-info .pytest_cache .ruff_cache

@@ -181,13 +181,12 @@ def _view(hand):
 
 
 def test_a_second_hand_is_smaller_farther_out_and_hides_what_lies_under_it(monkeypatch):
-    monkeypatch.setattr(scene, "SECOND_HAND", 1.0)
     monkeypatch.setattr(scene, "IN_FRONT", 1.0)
     layers, others = watch(monkeypatch, hands, "render_hand"), watch(monkeypatch, scene, "_second")
     size, middle, covered = 128, 63.5, 0
     for number in range(1, 25):
         layers.clear()
-        made = scene.render(3, number, scene.Options(size=(size, size), mask=True))
+        made = scene.render(3, number, scene.Options(size=(size, size), mask=True, second_share=1.0))
         one, other = layers[0], others[-1]
         if other is None:
             continue

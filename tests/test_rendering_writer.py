@@ -131,6 +131,7 @@ def test_the_users_own_pictures_stand_behind_the_hands(tmp_path):
     ({"empty_share": 1.5}, "--empty_share must be between 0 and 1"),
     ({"empty_share": -0.1}, "--empty_share must be between 0 and 1, got -0.1"),
     ({"cut_share": 2}, "--cut_share must be between 0 and 1, got 2"),
+    ({"second_share": -0.1}, "--second_share must be between 0 and 1, got -0.1"),
     ({"realism": -1}, "realism must be 0 or more, got -1"),
     ({"pose_weights": {"wave": 1.0}}, "pose weights need classes of"),
     ({"tone_weights": (1, 1, 1)}, "tone_weights must be six numbers"),
@@ -249,6 +250,7 @@ def test_the_command_line_writes_a_set_and_a_sheet_and_explains_itself(tmp_path)
     ("--hand_px=60,20", "--hand_px=60,20: expected MIN,MAX"), ("--hand_px=-5,20", "--hand_px=-5,20: expected a p"),
     ("--count=-1", "count=-1"), ("--count=many", "--count=many"), ("--workers=0", "workers=0"),
     ("--empty_share=1.2", "empty_share=1.2"), ("--cut_share=-1", "cut_share=-1"),
+    ("--second_share=1.5", "second_share=1.5"),
     ("--backgrounds=nowhere", "nowhere: no such folder"), ("--out=/proc/1/x", "/proc/1/x/rendered.json: cannot be"),
     ("stray", "unexpected arguments ['stray']"),
 ])

@@ -30,6 +30,8 @@ def define(values: flags.FlagValues = flags.FLAGS) -> None:
                        flag_values=values)
     flags.DEFINE_float("cut_share", 0.1, "Share of hands that the picture's border may cut off.", lower_bound=0,
                        upper_bound=1, flag_values=values)
+    flags.DEFINE_float("second_share", 0.13, "Share of scenes with another hand, which is not labelled.",
+                       lower_bound=0, upper_bound=1, flag_values=values)
     flags.DEFINE_string("backgrounds", None, "Folder of your own pictures to stand behind the hands.",
                         flag_values=values)
     flags.DEFINE_bool("depth", False, "Also write 16-bit depth in mm (hand only, 0 is none).", flag_values=values)
@@ -65,7 +67,8 @@ def main(argv: list[str]) -> int:
     hand_px = _two_numbers(values.hand_px, ",", "hand_px", float) if values.hand_px else None
     options = scene.Options(size=_two_numbers(values.size, "x", "size", int), hand_px=hand_px,
                             empty_share=values.empty_share, cut_share=values.cut_share,
-                            backgrounds=values.backgrounds, depth=values.depth, mask=values.mask)
+                            second_share=values.second_share, backgrounds=values.backgrounds, depth=values.depth,
+                            mask=values.mask)
     todo = writer.write(values.out, values.count, seed=values.seed, options=options, workers=values.workers)
     done = sum(1 for _ in tqdm(todo, unit="picture", disable=None, dynamic_ncols=True))
     folder = pathlib.Path(values.out) / writer.FOLDER

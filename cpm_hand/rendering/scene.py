@@ -26,6 +26,7 @@ class Options(NamedTuple):
         realism: strength of the camera's faults; 0 is a perfect camera.
         pose_weights: relative share of each class of poses, see `poses.WEIGHTS`.
         tone_weights: relative shares of the six classes of skin, very light to dark.
+        second_share: share of scenes with another hand, which is not labelled.
     """
 
     size: tuple[int, int] = (368, 368)
@@ -38,6 +39,7 @@ class Options(NamedTuple):
     realism: float = 1.0
     pose_weights: dict[str, float] = poses.WEIGHTS
     tone_weights: tuple[float, ...] = skin.TONE_WEIGHTS
+    second_share: float = 0.13
 
 
 class Picture(NamedTuple):
@@ -58,8 +60,7 @@ class Picture(NamedTuple):
     mask: np.ndarray | None
 
 
-SECOND_HAND = 0.13  # share of scenes with another hand
-IN_FRONT = 0.5      # share of those hands that lie before the labelled one
+IN_FRONT = 0.5      # share of second hands that lie before the labelled one
 COVERS = 0.35       # the most of the labelled hand that another one may cover
 HELD = 0.75         # share of gripping hands that hold something one can see
 NEAR_THING = 0.12   # share of other hands with something before or behind them
@@ -80,7 +81,7 @@ def check(options: Options) -> None:
         if not 8 <= least <= most <= 4 * max(width, height):
             raise ValueError(f"--hand_px={least:g},{most:g}: expected MIN,MAX with 8 <= MIN <= MAX <= "
                              f"{4 * max(width, height)}, four times the picture's longer side, in px.")
-    for name in ("empty_share", "cut_share"):
+    for name in ("empty_share", "cut_share", "second_share"):
         if not 0 <= getattr(options, name) <= 1:
             raise ValueError(f"--{name} must be between 0 and 1, got {getattr(options, name)}.")
     if not (math.isfinite(options.realism) and options.realism >= 0):
@@ -114,7 +115,7 @@ def render(seed: int, number: int, options: Options) -> Picture:
     camera = hands.sample_camera(rng, options.size)
     layer = hands.render_hand(rng, camera, options.size, pose_weights=options.pose_weights,
                               tone_weights=options.tone_weights, **_placed(rng, options))
-    other = _second(rng, layer, camera, options) if rng.random() < SECOND_HAND else None
+    other = _second(rng, layer, camera, options) if rng.random() < options.second_share else None
     in_front = other is not None and rng.random() < IN_FRONT and _covered(layer.alpha, other.alpha) < COVERS
     if other is not None and not in_front:
         _composite(image, other.rgb, other.alpha, _srgb_table())
