@@ -18,7 +18,7 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.11",
     packages=find_packages(include=["cpm_hand", "cpm_hand.*"]),
-    package_data={"cpm_hand": ["py.typed"]},
+    package_data={"cpm_hand": ["py.typed", "html_report.css"]},
     install_requires=[
         "tensorflow>=2.21,<2.22",
         "keras>=3.15,<3.16",

@@ -228,13 +228,18 @@ def test_evaluation_prints_the_main_numbers_and_writes_them_all(run, tmp_path, c
     assert float(line[1]) == pytest.approx(numbers["pck@0.2"]["value"], rel=1e-3)
     assert line[-1] == "105" == str(numbers["pck@0.2"]["count"]) and "pck@0.2/index" not in printed
     assert np.load(stem.with_suffix(".npz"))["distances"].shape == (5, 21)
+    page = (tmp_path / "out" / f"report_cmu_manual_manual_{protocol}.html").read_text()
+    assert page.count(run.name) and str(labelled) in page and "<script" not in page
 
 
 def test_several_artefacts_and_sets_are_told_apart(run, tmp_path, capsys):
     one, other = write_hands(tmp_path / "a" / "hands", 2), write_hands(tmp_path / "b" / "hands", 3)
     assert call(f"--graph_path={run}", f"--graph_path={run}/", "--evaluate", f"--data=cmu_manual={one}",
                 f"--data=cmu_manual={other}", f"--output_dir={tmp_path}/out") == 0
-    assert len(list((tmp_path / "out").glob("*.json"))) == 4
+    made = sorted(path.name for path in (tmp_path / "out").iterdir())
+    assert sum(name.endswith(".npz") for name in made) == 4
+    assert [name for name in made if name.endswith(".html")] == ["report_cmu_manual_hands_2_G.html",
+                                                                 "report_cmu_manual_hands_G.html"]
 
 
 @pytest.mark.parametrize(("arguments", "text"), [

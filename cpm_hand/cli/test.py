@@ -145,7 +145,7 @@ def _evaluate(pictures: list[str], values) -> int:
     if not values.evaluate or not values.data:
         raise ValueError("--evaluate needs a labelled set, --data=NAME=DIR, and --data needs --evaluate.")
     command.quiet_tensorflow()
-    from cpm_hand import datasets, evaluation, results, sets
+    from cpm_hand import datasets, evaluation, html_report, results, sets
 
     folder = pathlib.Path(values.output_dir or "out/evaluation")
     artefacts = dict(zip(values.graph_path, results.unique_names(values.graph_path)))
@@ -154,14 +154,23 @@ def _evaluate(pictures: list[str], values) -> int:
     for source, name in zip(sources, names):
         labels, _ = datasets.read(source.name, source.folder)
         most = max(values.max_hands, evaluation.most_hands(labels))
+        entries = []
         for path, artefact in artefacts.items():
-            measured = evaluation.evaluate(_predictor(path, values, max_hands=most), labels, protocol=values.protocol,
-                                           batch_size=values.batchsize, progress=sys.stderr.isatty())
+            predictor = _predictor(path, values, max_hands=most)
+            measured = evaluation.evaluate(predictor, labels, protocol=values.protocol, batch_size=values.batchsize,
+                                           progress=sys.stderr.isatty())
             stem = folder / f"{artefact}_{name}_{values.protocol}"
             measured.write_json(stem.with_name(stem.name + ".json"))
             measured.save(stem.with_name(stem.name + ".npz"))
             print(f"{path} on {source.name}={source.folder}, protocol {values.protocol}\n{_numbers(measured)}\n"
                   f"wrote {stem}.json and .npz\n")
+            entries.append(html_report.Entry(artefact, measured, predictor.artefact, {
+                "graph_path": path, "data": f"{source.name}={source.folder}", "protocol": values.protocol,
+                "threshold": predictor.threshold, "handedness": values.handedness, "scale": values.scale,
+                "max_hands": most}))
+        page = folder / f"report_{name}_{values.protocol}.html"
+        html_report.write(page, entries)
+        print(f"wrote {page}")
     return 0
 
 
