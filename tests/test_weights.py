@@ -1,9 +1,6 @@
-"""Weights by name, the start from VGG-19, and weight files that mean harm."""
+"""Weights by name, Keras' files, and the start from VGG-19."""
 
-import io
-import os
 import pathlib
-import pickle
 from collections import OrderedDict
 
 import h5py
@@ -11,8 +8,9 @@ import keras
 import numpy as np
 import pytest
 from scipy.ndimage import correlate
+from weight_files import write_npy
 
-from cpm_hand import checkpoints, nets, pickles, weights
+from cpm_hand import checkpoints, nets, weights
 from cpm_hand.weights import BadWeights
 
 SPEC = nets.Spec("cpm", 32, 2, 1 / 32)
@@ -49,14 +47,6 @@ def write_h5(path: pathlib.Path, arrays) -> pathlib.Path:
         for name, array in arrays.items():
             layer, variable = name.split("/")
             file.create_dataset(f"{layer}/{layer}_{'W' if variable == 'kernel' else 'b'}_1:0", data=array)
-    return path
-
-
-def write_npy(path: pathlib.Path, content, protocol=4) -> pathlib.Path:
-    """What np.save(path, dictionary) writes, with the pickle protocol of one's choice."""
-    with open(path, "wb") as file:
-        np.lib.format.write_array_header_1_0(file, {"shape": (), "fortran_order": False, "descr": "|O"})
-        pickle.dump(np.array(content, object), file, protocol)
     return path
 
 
@@ -141,27 +131,6 @@ def test_a_keras_file_cut_short_is_recognised(net, tmp_path):
         weights.read_arrays(path)
 
 
-def test_an_hdf5_file_reaches_no_other_file(tmp_path):
-    (tmp_path / "secret").write_bytes(b"\0" * 4000)
-    with h5py.File(tmp_path / "other.h5", "w") as other:
-        other["kernel"] = np.zeros((3, 3, 3, 2))
-    with h5py.File(tmp_path / "linked.h5", "w") as file:
-        file["conv/kernel"] = h5py.ExternalLink("other.h5", "/kernel")
-        file["conv/bias"] = np.zeros(2)
-    assert set(weights.read_arrays(tmp_path / "linked.h5")) == {"conv/bias"}
-    with h5py.File(tmp_path / "external.h5", "w") as file:
-        file.create_dataset("conv/bias", (100,), "f4", external=[(str(tmp_path / "secret"), 0, 400)])
-    with pytest.raises(BadWeights, match="'conv/bias' .* not stored whole in this file"):
-        weights.read_arrays(tmp_path / "external.h5")
-
-
-def test_an_hdf5_file_that_claims_more_than_it_holds_is_refused(tmp_path):
-    with h5py.File(tmp_path / "huge.h5", "w") as file:
-        file.create_dataset("conv/kernel", (100000, 100000, 9, 9), "f8", chunks=(10, 10, 9, 9))
-    with pytest.raises(BadWeights, match="not stored whole"):
-        weights.read_arrays(tmp_path / "huge.h5")
-
-
 def vgg_convolution(vgg, pixels: np.ndarray) -> np.ndarray:
     """VGG's own first layer on BGR pixels of 0 to 255, away from the border, by SciPy."""
     kernel, bias = vgg["block1_conv1/kernel"], vgg["block1_conv1/bias"]
@@ -219,71 +188,3 @@ def test_without_a_network_one_error_says_how_to_go_without(monkeypatch):
 def test_a_word_that_is_no_file_says_what_is_read():
     with pytest.raises(BadWeights, match="imagnet: VGG-19 weights are read from .* 'imagenet' or 'none'"):
         weights.vgg19_arrays("imagnet")
-
-
-class Calls:
-    """Pickles to a call of any function."""
-
-    def __init__(self, function, *arguments):
-        self.call = function, arguments
-
-    def __reduce__(self):
-        return self.call
-
-
-@pytest.mark.parametrize("function", [os.mkdir, eval, getattr, np.load, np.array])
-def test_a_pickle_that_wants_to_call_anything_is_refused_and_does_nothing(tmp_path, function):
-    path = write_npy(tmp_path / "evil.npy", {"conv1_1": Calls(function, str(tmp_path / "ran"))})
-    with pytest.raises(BadWeights, match=r"evil.npy: refused: it asks for '[\w.]+'.* nothing in this"):
-        weights.vgg19_arrays(str(path))
-    assert os.listdir(tmp_path) == ["evil.npy"]
-
-
-@pytest.mark.parametrize("data, text", [
-    (b"cnumpy\ndtype\n(S'f4'\ntR(dS'call'\nS'x'\nsb.", "."),            # gives a dtype a dictionary as state
-    (b"ccollections\nOrderedDict\n}b.", "it changes a function"),       # sets attributes of a stand-in
-    (b"c_codecs\nencode\n(S'x'\nS'rot13'\ntR.", "encodes text as"),
-    (b"N" + b"r\xff\xff\xff\x7f" + b".", "memo index"),                 # a table of 2 ** 31 rows
-    (b"\x80\x04\x95\xff\xff\xff\xff\xff\xff\xff\x7f.", "."), (b"", "."), (b"\x82\x01.", ".")])
-def test_a_crafted_pickle_is_refused(data, text):
-    with pytest.raises(pickles.BadPickle, match=f"file.npy: refused: .*{text}"):
-        pickles.read_pickle(data, "file.npy")
-
-
-@pytest.mark.parametrize("content", [
-    {"conv1_1": np.array([{"a": 1}], object)}, {"conv1_1": np.array(["text"])}, {"conv1_1": [1, 2]},
-    {"conv1_1": {"a": {"b": {"c": {"d": {}}}}}}, {"conv1_1": np.zeros(2, "f4,i4")}, ["no dictionary"]])
-def test_only_dictionaries_of_plain_numbers_pass(tmp_path, content):
-    with pytest.raises(ValueError, match="odd.npy: "):
-        pickles.read_npy_object(write_npy(tmp_path / "odd.npy", content))
-
-
-def test_an_array_whose_bytes_do_not_fill_its_shape_is_refused(tmp_path):
-    stream = io.BytesIO()
-    np.save(stream, {"conv1_1": np.zeros(8, "f4")}, allow_pickle=True)
-    data = stream.getvalue()
-    where = data.index(b"K\x08\x85")  # the shape (8,)
-    (tmp_path / "short.npy").write_bytes(data[:where] + b"K\x09\x85" + data[where + 3:])
-    with pytest.raises(ValueError, match="short.npy: not a whole .npy file"):
-        pickles.read_npy_object(tmp_path / "short.npy")
-
-
-def test_numbers_of_every_kind_and_order_come_back(tmp_path):
-    arrays = {"f": np.arange(6, dtype=">f4").reshape(2, 3), "F": np.asfortranarray(np.eye(3)[:2]),
-              "i": np.int64(7), "b": np.array([True, False]), "e": np.zeros((0, 3), np.float16)}
-    for protocol in (2, 3, 4, 5):
-        back = pickles.read_npy_object(write_npy(tmp_path / "all.npy", arrays, protocol))
-        assert equal({pickles.text(name): value for name, value in back.items()}, arrays)
-
-
-def test_a_damaged_dictionary_never_does_more_than_refuse(tmp_path):
-    path = write_npy(tmp_path / "cut.npy", {"conv1_1": {"weights": np.arange(6.0), "biases": np.zeros(2)}})
-    data = path.read_bytes()
-    for position in range(len(data)):
-        flipped = data[:position] + bytes([data[position] ^ 0x15]) + data[position + 1:]
-        for damaged in (data[:position], flipped):
-            path.write_bytes(damaged)
-            try:
-                pickles.read_npy_object(path)
-            except ValueError as error:
-                assert "cut.npy" in str(error)

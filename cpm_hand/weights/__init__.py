@@ -1,19 +1,19 @@
 """Weights into our layers by name: from runs, Keras files, and the VGG-19 start.
 
-Files from outside are hostile: HDF5 is read with h5py alone, following no link out of the file, and the one
-pickle that has to be read (the prior replica's `.npy` dictionary) goes through `pickles`, which knows arrays
-and dictionaries and nothing else.
+Keras and what builds on it are imported at use: this file is imported before `python -m cpm_hand.weights` can
+keep TensorFlow quiet.
 """
 
 import pathlib
-import re
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-import h5py
-import keras
 import numpy as np
 
-from cpm_hand import checkpoints, pickles
+from cpm_hand import hdf5, pickles
+from cpm_hand.foreign import BadWeights
+
+if TYPE_CHECKING:
+    import keras
 
 VGG19_FILE = "vgg19_weights_tf_dim_ordering_tf_kernels_notop.h5"
 VGG19_URL = f"https://storage.googleapis.com/tensorflow/keras-applications/vgg19/{VGG19_FILE}"
@@ -21,15 +21,6 @@ VGG19_MD5 = "253f8cb515780f3b799900260a226db6"
 VGG19_LAYERS = tuple(f"conv{block}_{number}" for block, count in ((1, 2), (2, 2), (3, 4), (4, 4), (5, 2))
                      for number in range(1, count + 1))
 BGR_MEANS = np.array([103.939, 116.779, 123.68])  # what VGG-19 wants subtracted from pixels of 0 to 255
-
-# How Keras orders the variables of a layer in a .weights.h5 file, where they are only numbered.
-_VARIABLES = {"conv2d": ("kernel", "bias"), "depthwise_conv2d": ("kernel", "bias"),
-              "dense": ("kernel", "bias"),
-              "batch_normalization": ("gamma", "beta", "moving_mean", "moving_variance")}
-
-
-class BadWeights(ValueError):
-    """A weight file that cannot be used, or does not fit the net; the text names it."""
 
 
 class Report(NamedTuple):
@@ -46,7 +37,7 @@ class Report(NamedTuple):
     missing: list[str]
 
 
-def load_by_name(model: keras.Model, arrays: dict[str, np.ndarray]) -> Report:
+def load_by_name(model: "keras.Model", arrays: dict[str, np.ndarray]) -> Report:
     """Assign arrays to a model's variables of the same `layer/variable` name, all or none.
 
     Args:
@@ -56,6 +47,8 @@ def load_by_name(model: keras.Model, arrays: dict[str, np.ndarray]) -> Report:
     Raises:
         BadWeights: a name that both have with two shapes, or no name in common; the model is then as it was.
     """
+    from cpm_hand import checkpoints
+
     variables = checkpoints.variables(model)
     used = [name for name in variables if name in arrays]
     if not used:
@@ -87,60 +80,19 @@ def read_arrays(path) -> dict[str, np.ndarray]:
         BadWeights: another kind of file, or a damaged one.
         checkpoints.BadCheckpoint: the same for runs and checkpoints.
     """
+    from cpm_hand import checkpoints
+
     path = pathlib.Path(path)
     if path.is_dir() or path.suffix == checkpoints.SUFFIX:
         return checkpoints.find(path).best_weights()
     if path.suffix == ".h5":
-        return _read_h5(path)
+        return hdf5.read(path)
     problem = "unknown kind of weight file" if path.exists() else "no such file"
-    raise BadWeights(f"{path}: {problem}; expected a run's folder, a checkpoint (.npz) "
-                     f"or Keras weights (.weights.h5).")
+    raise BadWeights(f"{path}: {problem}; expected a run's folder, a checkpoint (.npz) or Keras weights "
+                     f"(.weights.h5). `python -m cpm_hand.weights IN OUT` converts weights of other programs.")
 
 
-def _read_h5(path: pathlib.Path) -> dict[str, np.ndarray]:
-    """Both of Keras's HDF5 layouts: numbered variables (Keras 3), named ones (the applications' files)."""
-    if not path.exists():
-        raise BadWeights(f"{path}: no such file.")
-    arrays = {}
-
-    def visit(name: str, item) -> None:  # hard links only: h5py's visititems never leaves the file
-        if not isinstance(item, h5py.Dataset):
-            return
-        if item.external or item.is_virtual or item.nbytes > path.stat().st_size:
-            raise BadWeights(f"{path}: '{name}' of shape {item.shape} is not stored whole in this file.")
-        key = _h5_name(name, item)
-        if key is not None:
-            arrays[key] = item[()]
-
-    try:
-        with h5py.File(path, "r") as file:
-            file.visititems(visit)
-    except BadWeights:
-        raise
-    except (OSError, RuntimeError, ValueError, KeyError, TypeError) as error:
-        raise BadWeights(f"{path}: not a whole HDF5 file ({error}); copy or download it again.") from error
-    if not arrays:
-        raise BadWeights(f"{path}: an HDF5 file without Keras layers in it; expected `.weights.h5`.")
-    return arrays
-
-
-def _h5_name(name: str, item: h5py.Dataset) -> str | None:
-    """`layers/conv2d_3/vars/0` or `block1_conv1/block1_conv1_W_1:0` to `layer/variable`; None for neither."""
-    parts = name.split("/")
-    if parts[0] in ("optimizer", "top_level_model_weights", "seed_generator"):
-        return None
-    if len(parts) >= 3 and parts[-2] == "vars":
-        # The folder is named after the class and a count (conv2d_3); the layer's own name is an attribute.
-        known = _VARIABLES.get(re.sub(r"_\d+$", "", parts[-3]), ())
-        if not known or len(item.parent) > len(known) or (len(known) == 4 and len(item.parent) != 4):
-            return None
-        return f"{item.parent.attrs.get('name', parts[-3])}/{known[int(parts[-1])]}"
-    if len(parts) >= 2 and item.ndim in (1, 4):
-        return f"{parts[0]}/{'kernel' if item.ndim == 4 else 'bias'}"
-    return None
-
-
-def start_from_vgg19(model: keras.Model, source: str) -> Report:
+def start_from_vgg19(model: "keras.Model", source: str) -> Report:
     """Give a CPM of width 1 the convolutions conv1_1 to conv5_2 of VGG-19, trained on ImageNet.
 
     Args:
@@ -150,6 +102,8 @@ def start_from_vgg19(model: keras.Model, source: str) -> Report:
     Raises:
         BadWeights: the model is narrower, or the source cannot be had.
     """
+    from cpm_hand import checkpoints
+
     arrays = vgg19_arrays(source)
     for name, variable in checkpoints.variables(model).items():
         if name in arrays and tuple(variable.shape) != arrays[name].shape:
@@ -174,13 +128,19 @@ def vgg19_arrays(source: str) -> dict[str, np.ndarray]:
         BadWeights: no network, or a file that is damaged, of another kind, or lacks a layer.
     """
     path = pathlib.Path(_download_vgg19() if source == "imagenet" else source)
-    if path.suffix == ".h5":
-        found = {_our_name(name): array for name, array in _read_h5(path).items()}
-    elif path.suffix == ".npy":
-        found = _read_npy_dictionary(path)
-    else:
+    if path.suffix not in (".h5", ".npy"):
         raise BadWeights(f"{path}: VGG-19 weights are read from {VGG19_FILE} or a .npy dictionary; give one, "
                          f"'imagenet' or 'none'.")
+    return pick_vgg19(read_keras(path) if path.suffix == ".h5" else read_npy(path), path)
+
+
+def pick_vgg19(found: dict[str, np.ndarray], path) -> dict[str, np.ndarray]:
+    """What `vgg19_arrays` gives, out of what `read_keras` or `read_npy` found.
+
+    Args:
+        found: arrays of the file, by name.
+        path: the file, for errors.
+    """
     wanted = [f"{layer}/{variable}" for layer in VGG19_LAYERS for variable in ("kernel", "bias")]
     missing = [name for name in wanted if name not in found]
     if missing:
@@ -212,6 +172,15 @@ def to_our_range(kernel: np.ndarray, bias: np.ndarray) -> tuple[np.ndarray, np.n
     return np.float32(256.0 * np.float64(kernel)), np.float32(bias + shift)
 
 
+def read_keras(path) -> dict[str, np.ndarray]:
+    """All arrays of a Keras file; those of its VGG-19 under the published names, `conv3_2/kernel`.
+
+    Raises:
+        BadWeights: damaged, or not Keras's.
+    """
+    return {_our_name(name): array for name, array in hdf5.read(path).items()}
+
+
 def _our_name(name: str) -> str:
     """`block3_conv2/kernel` to `conv3_2/kernel`; other names unchanged."""
     layer, _, variable = name.partition("/")
@@ -221,6 +190,8 @@ def _our_name(name: str) -> str:
 
 
 def _download_vgg19() -> str:
+    import keras
+
     try:
         return keras.utils.get_file(VGG19_FILE, VGG19_URL, cache_subdir="models", file_hash=VGG19_MD5)
     except Exception as error:  # noqa: BLE001 - Keras raises a bare Exception where the network fails
@@ -229,17 +200,20 @@ def _download_vgg19() -> str:
                          f"path: --backbone_weights=PATH.") from error
 
 
-def _read_npy_dictionary(path: pathlib.Path) -> dict[str, np.ndarray]:
-    """{layer: {'weights': kernel, 'biases': bias}} or {'layer/weights': array}, names as bytes or text."""
+def read_npy(path) -> dict[str, np.ndarray]:
+    """All arrays of a `.npy` dictionary, as `conv1_1/kernel`.
+
+    Args:
+        path: {layer: {'weights': kernel, 'biases': bias}} or {'layer/weights': array}; names as bytes or text.
+
+    Raises:
+        BadWeights: damaged, or holding anything but dictionaries of plain numbers.
+    """
     renamed = {"weights": "kernel", "W": "kernel", "biases": "bias", "b": "bias"}
     arrays = {}
-    try:
-        content = pickles.read_npy_object(path)
-    except pickles.BadPickle as error:
-        raise BadWeights(str(error)) from error
-    for key, value in content.items():
+    for key, value in pickles.read_npy_object(path).items():
         for inner, array in value.items() if isinstance(value, dict) else [("", value)]:
-            name = f"{pickles.text(key)}/{pickles.text(inner)}".strip("/").removesuffix(":0")
-            layer, _, variable = name.rpartition("/")
-            arrays[f"{layer}/{renamed.get(variable, variable)}"] = array
+            layer, _, variable = f"{key}/{inner}".strip("/").removesuffix(":0").rpartition("/")
+            if isinstance(array, np.ndarray):
+                arrays[f"{layer}/{renamed.get(variable, variable)}"] = array
     return arrays
