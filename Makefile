@@ -40,6 +40,7 @@ bench: install
 	$(BIN)/python benchmarks/memory.py
 	$(BIN)/python benchmarks/render.py
 	$(BIN)/python benchmarks/predict.py
+	$(BIN)/python benchmarks/inference.py --net=full --net=narrow --net=lite
 
 clean:
 	rm -rf $(VENV) build dist out *.egg-info .pytest_cache .ruff_cache

@@ -9,6 +9,15 @@ HERE = pathlib.Path(__file__).parent
 # Read, not imported: importing the package would need the packages that are about to be installed.
 VERSION = re.search(r'__version__ = "(.+)"', (HERE / "cpm_hand/__init__.py").read_text())[1]
 
+# What reads or writes each file format beside TensorFlow's own.
+EXTRAS = {
+    "tflite": ["ai-edge-litert>=2.1"],
+    "onnx": ["onnx>=1.18", "onnxruntime>=1.22", "tf2onnx>=1.17"],
+    "openvino": ["openvino>=2025.2"],
+}
+EXTRAS["all"] = sorted({package for packages in EXTRAS.values() for package in packages})
+EXTRAS["dev"] = ["pytest>=8", "pytest-timeout>=2.3", "pytest-xdist>=3.6", "ruff>=0.6", "psutil>=6", *EXTRAS["all"]]
+
 setup(
     name="cpm_hand",
     version=VERSION,
@@ -33,7 +42,7 @@ setup(
         "pillow>=10.3",  # picture sizes without decoding, GIF
         "tqdm>=4.66",  # progress bars
     ],
-    extras_require={"dev": ["pytest>=8", "pytest-timeout>=2.3", "pytest-xdist>=3.6", "ruff>=0.6", "psutil>=6"]},
+    extras_require=EXTRAS,
     entry_points={
         "console_scripts": [
             "cpm-hand-train=cpm_hand.cli.train:run",

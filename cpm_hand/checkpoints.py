@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from cpm_hand import nets
+from cpm_hand import foreign, hdf5, nets
 
 SUFFIX = ".npz"
 _STATE = "state.json"
@@ -91,6 +91,8 @@ def load(path) -> Checkpoint:
         BadCheckpoint: cut short, damaged, or another kind of file.
     """
     path = pathlib.Path(path)
+    if path.name.endswith(hdf5.SUFFIX):
+        return _load_described(path)
     try:
         with zipfile.ZipFile(path) as archive:
             if _STATE not in archive.namelist():
@@ -115,6 +117,20 @@ def load(path) -> Checkpoint:
         size = path.stat().st_size if path.is_file() else 0
         raise BadCheckpoint(f"{path}: not a whole checkpoint ({size} bytes; {error}); it was cut short, "
                             f"damaged or is another kind of file.") from error
+
+
+def _load_described(path: pathlib.Path) -> Checkpoint:
+    """A `.weights.h5` that says what net it is of, as `python -m cpm_hand.weights` writes it."""
+    try:
+        arrays, description = hdf5.read(path), hdf5.describe(path)
+        if not description or not description.get("spec"):
+            raise BadCheckpoint(f"{path}: Keras weights that do not say what net they are of; only those that "
+                                f"`python -m cpm_hand.weights` makes of a whole net do.")
+        return Checkpoint(nets.Spec.from_json(description["spec"]), 0, arrays, {}, {}, dict(description["state"]))
+    except foreign.BadWeights as error:
+        raise BadCheckpoint(str(error)) from error
+    except (KeyError, TypeError, AttributeError) as error:
+        raise BadCheckpoint(f"{path}: not the description of a net ({error}); convert it again.") from error
 
 
 def folder(run_dir) -> pathlib.Path:

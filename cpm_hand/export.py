@@ -1,5 +1,6 @@
-"""A checkpoint into artefacts that run without this package, each checked before it counts."""
+"""A checkpoint into artefacts that run without it, each checked before it counts."""
 
+import functools
 import json
 import os
 import pathlib
@@ -7,9 +8,13 @@ import tempfile
 from typing import NamedTuple
 
 import keras
+import numpy as np
 
 import cpm_hand
-from cpm_hand import checkpoints, inference, parity, runtimes
+from cpm_hand import checkpoints, images, inference, parity, quantization, runtimes, sets
+from cpm_hand.formats import FORMATS, saved_model
+
+NUM_CALIBRATION = 64  # pictures
 
 
 class Artefact(NamedTuple):
@@ -18,179 +23,183 @@ class Artefact(NamedTuple):
     Attributes:
         format: row of `FORMATS`.
         path: file or folder.
-        num_bytes: its size, without the metadata beside a frozen graph.
-        parity: how far it is from the Keras model.
+        precision: of weights and arithmetic.
+        num_bytes: size of all that is needed to run it.
+        parity: how far it is from the Keras model, and how fast.
     """
 
     format: str
     path: pathlib.Path
+    precision: str
     num_bytes: int
     parity: parity.Parity
 
+    def to_json(self) -> dict:
+        """Plain values for JSON."""
+        return {**self._asdict(), "path": str(self.path), "parity": _without_nan(self.parity._asdict())}
 
-def export(checkpoint_path, destinations: dict[str, str | os.PathLike], report=print) -> list[Artefact]:
+
+class Choice(NamedTuple):
+    """What of a net is exported, and how.
+
+    Attributes:
+        size: side of the square input, px; None: what it was trained with.
+        stages: how many stages to keep, from the first on; None: all.
+        maps: give belief maps and stages beside keypoints and presence.
+        precision: float32, or what the format has besides.
+    """
+
+    size: int | None = None
+    stages: int | None = None
+    maps: bool = True
+    precision: str = "float32"
+
+
+AS_TRAINED = Choice()
+
+
+def default_name(name: str, precision: str) -> str:
+    """What an artefact is usually called: the format's name for it, with the precision unless it is float32.
+
+    >>> default_name("tflite", "int8"), default_name("saved_model", "float32")
+    ('hand_int8.tflite', 'saved_model')
+    """
+    usual = pathlib.PurePath(FORMATS[name].default_name)
+    return usual.name if precision == "float32" else f"{usual.stem}_{precision}{usual.suffix}"
+
+
+def export(checkpoint_path, destinations: dict[str, str | os.PathLike], choice: Choice = AS_TRAINED, *,
+           num_pictures: int = 64, calibration_data: str | None = None, report=print) -> list[Artefact]:
     """Write artefacts from a run or a checkpoint, with its averaged weights where it has them.
 
-    Each is written under a temporary name, loaded in a fresh process, compared with the Keras model on
-    seeded pictures and only then given its name, so that a bad one is never left behind as if it were good.
+    Each is written under a temporary name, loaded in a fresh process, compared with the Keras model
+    and only then given its name, so that a bad one is never left behind as if it were good.
 
     Args:
         checkpoint_path: a run's folder or a checkpoint file.
         destinations: path by format name, of `FORMATS`.
+        choice: what to write.
+        num_pictures: how many rendered hands to compare and time on.
+        calibration_data: NAME=DIR with pictures such as the net will see, for int8; None renders hands.
         report: called with a line about each artefact.
 
+    Returns:
+        What was written, in the order of the destinations.
+
     Raises:
-        ValueError: an unknown format, a bad checkpoint, a destination that is something else, or an artefact
-            that does not compute what the model computes.
+        ValueError: an unknown format, a precision that it does not have, a bad checkpoint, a size or number of stages
+            that the net cannot have, calibration pictures that cannot be read, a destination that is something else,
+            or an artefact that does not compute what the model computes.
+        ImportError: a package that the format needs is not installed.
     """
-    unknown = sorted(set(destinations) - set(FORMATS))
-    if unknown:
-        raise ValueError(f"unknown format '{unknown[0]}'; the formats are {', '.join(sorted(FORMATS))}.")
     for name, destination in destinations.items():
-        _check_destination(name, pathlib.Path(destination))
+        _check(name, choice.precision, pathlib.Path(destination))
     checkpoint = checkpoints.find(checkpoint_path)
-    model = inference.inference_model(runtimes.restore_net(checkpoint), checkpoint.spec.target)
-    metadata = {"spec": checkpoint.spec.to_json(), "source": pathlib.Path(checkpoint_path).name,
+    description = runtimes.describe_checkpoint(checkpoint)
+    spec = runtimes.resized(checkpoint.spec, choice.size, choice.stages)
+
+    def model_of(policy: str = "float32", maps: bool = True) -> keras.Model:
+        net = runtimes.restore_net(checkpoint, size=choice.size, stages=choice.stages, policy=policy)
+        return inference.inference_model(net, spec.target, maps=maps)
+
+    reference, model = model_of(), model_of(maps=choice.maps)
+    if choice.precision == "int8":
+        model = quantization.int8(model, _calibration(calibration_data, spec.size, description.hands))
+    pictures = parity.rendered(spec.size, num_pictures, spec.skeleton.num_joints)
+    metadata = {"spec": spec.to_json(), "source": pathlib.Path(checkpoint_path).name,
                 "step": checkpoint.step, "averaged": bool(checkpoint.ema), "version": cpm_hand.__version__,
-                "hands": checkpoint.state.get("hands", "both"),
-                "input": "image: uint8 RGB [B, size, size, 3]", "outputs": list(runtimes.OUTPUTS)}
+                "hands": description.hands, "presence_threshold": description.presence_threshold,
+                "precision": choice.precision, "input": "image: uint8 RGB [B, size, size, 3]",
+                "outputs": list(model.output)}
     written = []
     for name, destination in destinations.items():
-        destination = pathlib.Path(destination)
-        difference = write_checked(FORMATS[name], model, metadata, destination)
-        written.append(Artefact(name, destination, _num_bytes(destination), difference))
-        report(f"{name}: {destination}: largest difference {difference.maps:.1e} in belief maps, "
-               f"{difference.keypoints_px:.1e} px in {difference.num_keypoints} keypoints")
+        destination, row = pathlib.Path(destination), FORMATS[name]
+        computed_so = choice.precision == "bfloat16" and row.keras_policy
+        compare = functools.partial(parity.compare, reference, pictures=pictures, precision=choice.precision)
+        num_bytes, difference = write_checked(row.write, model_of("bfloat16", choice.maps) if computed_so else model,
+                                              metadata, destination, compare)
+        written.append(Artefact(name, destination, choice.precision, num_bytes, difference))
+        report(f"{name}: {destination}: keypoints {difference.mean_px:.1e} px off in the mean, "
+               f"{difference.largest_px:.1e} px at most")
     return written
 
 
-def write_checked(write, model: keras.Model, metadata: dict, destination: pathlib.Path) -> parity.Parity:
+def _calibration(data: str | None, size: int, hands: str) -> np.ndarray:
+    """Pictures from which the ranges of an int8 net come, cropped as the training pipeline crops: uint8 [N, …, 3]."""
+    if data is None:
+        return parity.rendered(size, NUM_CALIBRATION, seed=1).images  # others than those it is compared on
+    choice = sets.Choice(size, batch_size=1, augmentation="none", hands=hands, validation_fraction=0.0)
+    loader = sets.prepare(sets.parse([data]), [], choice).training
+    # Spread over the set: neighbours are often frames of one film.
+    rows = np.unique(np.linspace(0, loader.labels.num_hands - 1, NUM_CALIBRATION).astype(int))
+    return np.stack([loader(row, place)[0] for place, row in enumerate(rows)])
+
+
+def write_checked(write, model: keras.Model, metadata: dict, destination: pathlib.Path,
+                  compare) -> tuple[int, parity.Parity]:
     """Write one artefact, check it in a fresh process, and only then put it in its place.
 
     Args:
-        write: a function of `FORMATS`.
+        write: as in a row of `FORMATS`.
         model: the inference model.
         metadata: for `write`.
         destination: file or folder; an older artefact there is replaced once the new one has passed.
+        compare: path of what was written to its Parity.
+
+    Returns:
+        (bytes of what was written, its parity).
 
     Raises:
         ValueError: the artefact differs from the model, or does not load; nothing is left behind.
     """
     destination.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=destination.parent, prefix=f".{destination.name}.") as folder:
-        temporary = pathlib.Path(folder) / destination.name
+        temporary = pathlib.Path(folder) / "new" / destination.name
+        temporary.parent.mkdir()
         write(model, metadata, temporary)
-        difference = parity.compare(model, temporary)
+        num_bytes = sum(file.stat().st_size for file in temporary.parent.rglob("*") if file.is_file())
+        difference = compare(temporary)
         if destination.is_dir():
             destination.rename(pathlib.Path(folder) / "replaced")
-        # Metadata first: where NAME.pb is, its description is.
-        for path in sorted(pathlib.Path(folder).glob(f"{destination.name}*"), reverse=True):
+        # What belongs to it first: where the artefact is, its description and its weights are.
+        for path in sorted(temporary.parent.iterdir(), key=lambda path: path == temporary):
             os.replace(path, destination.with_name(path.name))
-    return difference
+    return num_bytes, difference
 
 
-def saved_model(model: keras.Model, metadata: dict, destination: pathlib.Path) -> None:
-    """Write a SavedModel with the signature `serving_default`: `image` to the outputs of the inference model.
-
-    Args:
-        model: the inference model.
-        metadata: plain values, written to assets.extra/cpm_hand.json inside.
-        destination: a folder that does not exist yet.
-    """
-    import tensorflow as tf
-
-    module = tf.Module()
-    module.parameters = [variable.value for variable in model.variables]  # and nothing else of Keras
-
-    @tf.function(input_signature=[_image_spec(model)], autograph=False)
-    def serve(image):
-        return dict(model(image, training=False))
-
-    signatures = {"serving_default": serve.get_concrete_function()}
-    tf.saved_model.save(module, str(destination), signatures=signatures)
-    extra = destination / runtimes.METADATA
-    extra.parent.mkdir()
-    extra.write_text(json.dumps(metadata, indent=1))
-
-
-def frozen_graph(model: keras.Model, metadata: dict, destination: pathlib.Path) -> None:
-    """Write a GraphDef with the weights as constants, and the metadata beside it as NAME.pb.json.
-
-    Tensors: `image:0`; `belief_maps:0`, `stages:0`, `keypoints:0`, `presence:0`; and the names that graphs of
-    this net have always had: `Openpose/out:0`, the last stage [B, h, w, C], and `conv6_2_CPM/BiasAdd:0`,
-    `MconvK_stageN/BiasAdd:0` for the other stages. Every node leads to one of them.
+def write_report(path, artefacts: list[Artefact]) -> None:
+    """Write what was measured as JSON, whole or not at all.
 
     Args:
-        model: the inference model.
-        metadata: plain values.
-        destination: the .pb file.
+        path: the file; rows of artefacts that are not exported anew are kept.
+        artefacts: from `export`.
     """
-    import tensorflow as tf
-    from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
-
-    heads = {f"{layer.name}/BiasAdd": layer.output for layer in model.layers
-             if layer.name == "conv6_2_CPM" or layer.name.startswith("Mconv7_stage")}
-    tapped = keras.Model(model.inputs[0], {**model.output, **heads})
-    names = [*model.output, "Openpose/out", *heads]
-
-    @tf.function(input_signature=[_image_spec(model)], autograph=False)
-    def run(image):
-        results = dict(tapped(image, training=False))
-        results["Openpose/out"] = results["stages"][:, -1]
-        return [_named(results[name], name) for name in names]
-
-    graph_def = _folded(convert_variables_to_constants_v2(run.get_concrete_function()).graph, names)
-    destination.write_bytes(graph_def.SerializeToString())
-    destination.with_name(destination.name + ".json").write_text(json.dumps(metadata, indent=1))
+    path = pathlib.Path(path)
+    rows = {artefact.path.name: artefact.to_json() for artefact in artefacts}
+    try:
+        rows = {**json.loads(path.read_text())["artefacts"], **rows}
+    except (OSError, ValueError, LookupError, TypeError):
+        pass  # there is none, or another file; this one is ours to write
+    images.write_bytes(path, (json.dumps({"artefacts": rows}, indent=1) + "\n").encode())
 
 
-def _folded(graph, names: list[str]):
-    """A graph without what no output needs, and with what is constant worked out: a GraphDef."""
-    import tensorflow as tf
-    from tensorflow.python.grappler import tf_optimizer
-
-    meta_graph = tf.compat.v1.MetaGraphDef(graph_def=graph.as_graph_def())
-    meta_graph.collection_def["train_op"].node_list.value.extend(names)  # grappler keeps what leads to these
-    config = tf.compat.v1.ConfigProto()
-    config.graph_options.rewrite_options.optimizers.extend(["pruning", "constfold", "pruning"])
-    config.graph_options.rewrite_options.min_graph_nodes = -1
-    graph_def = tf_optimizer.OptimizeGraph(config, meta_graph)
-    graph_def.ClearField("library")  # everything is inlined
-    return graph_def
+def _without_nan(values: dict) -> dict:
+    """JSON has no NaN: what was not measured is null."""
+    return {name: None if value != value else value for name, value in values.items()}
 
 
-def _named(tensor, name: str):
-    """A view of a tensor under exactly that name; call it outside every scope."""
-    import tensorflow as tf
-
-    scope, _, leaf = name.rpartition("/")
-    if not scope:
-        return tf.identity(tensor, name=leaf)
-    with tf.name_scope(f"{scope}/"):  # the slash keeps TensorFlow from numbering a scope that exists already
-        return tf.identity(tensor, name=leaf)
-
-
-def _image_spec(model: keras.Model):
-    import tensorflow as tf
-
-    return tf.TensorSpec((None, *model.inputs[0].shape[1:]), tf.uint8, name="image")
-
-
-FORMATS = {"saved_model": saved_model, "frozen_graph": frozen_graph}
-DEFAULT_NAMES = {"saved_model": "saved_model", "frozen_graph": "frozengraph.pb"}
-
-
-def _check_destination(name: str, path: pathlib.Path) -> None:
-    """Refuse to replace what is not an artefact, before the work is done."""
+def _check(name: str, precision: str, path: pathlib.Path) -> None:
+    """Refuse what cannot be written, and to replace what is not an artefact, before the work is done."""
+    if name not in FORMATS:
+        raise ValueError(f"unknown format '{name}'; the formats are {', '.join(sorted(FORMATS))}.")
+    if precision not in FORMATS[name].precisions:
+        others = [other for other, row in FORMATS.items() if precision in row.precisions]
+        raise ValueError(f"{name} comes in {', '.join(FORMATS[name].precisions)}, not in {precision}; "
+                         f"{precision} is made by {', '.join(others) or 'none'}.")
     if name == "saved_model":
         full = path.is_dir() and any(path.iterdir())
-        if path.is_file() or (full and not (path / "saved_model.pb").exists()):
+        if path.is_file() or (full and saved_model.version_folder(path) is None):
             raise ValueError(f"{path}: exists and is not a SavedModel, so it is not replaced; "
                              f"remove it or give another place with --output_dir.")
     elif path.is_dir():
         raise ValueError(f"{path}: is a folder; a {name} is a file. Give another place with --output_dir.")
-
-
-def _num_bytes(path: pathlib.Path) -> int:
-    files = [path] if path.is_file() else path.rglob("*")
-    return sum(file.stat().st_size for file in files if file.is_file())

@@ -3,6 +3,7 @@
 import keras
 from keras import layers
 
+from cpm_hand.layers import Stages
 from cpm_hand.targets import BeliefMaps
 
 
@@ -41,12 +42,14 @@ class Upsample(layers.Layer):
         return {**super().get_config(), "target": self.target._asdict(), "size": self.size}
 
 
-def inference_model(net: keras.Model, target: BeliefMaps) -> keras.Model:
+def inference_model(net: keras.Model, target: BeliefMaps, *, maps: bool = True) -> keras.Model:
     """Put the decoder and the upsampling behind a net.
 
     Args:
         net: uint8 RGB [B, size, size, 3] -> float32 [B, S, h, w, C].
         target: how its maps become keypoints.
+        maps: give `belief_maps` and `stages` too. Without them nothing is upsampled, and only the last stage's maps
+            are kept: smallest and fastest.
 
     Returns:
         keras.Model with input `image` and a dictionary of outputs: `belief_maps` [B, size, size, C] upsampled
@@ -54,8 +57,12 @@ def inference_model(net: keras.Model, target: BeliefMaps) -> keras.Model:
         `presence` [B].
     """
     config = target._asdict()
-    stages = net.output
+    stages, last = net.output, net.layers[-1]
+    if not maps and isinstance(last, Stages):
+        stages = Stages(name="last_stage")(keras.tree.flatten(last.input)[-1:])
     keypoints, presence = Decode(config, name="decode")(stages)
-    return keras.Model(net.input, {
-        "belief_maps": Upsample(config, net.input.shape[1], name="upsample")(stages),
-        "stages": stages, "keypoints": keypoints, "presence": presence}, name="inference")
+    outputs = {"keypoints": keypoints, "presence": presence}
+    if maps:
+        upsampled = Upsample(config, net.input.shape[1], name="upsample")(stages)
+        outputs = {"belief_maps": upsampled, "stages": stages, **outputs}
+    return keras.Model(net.input, outputs, name="inference")

@@ -4,7 +4,6 @@ What an artefact is, is read from its content and not from a flag. What a kind n
 when one is loaded. Artefacts come from outside: whatever is wrong with one is a `BadArtefact` that names it.
 """
 
-import json
 import pathlib
 from collections.abc import Callable
 from typing import NamedTuple
@@ -13,15 +12,22 @@ import keras
 import numpy as np
 
 from cpm_hand import checkpoints, inference, nets
+from cpm_hand.artefacts import OUTPUTS, BadArtefact, Description, Loaded, checked
+from cpm_hand.formats import FORMATS
 from cpm_hand.hand import HAND, Skeleton
 from cpm_hand.targets import BeliefMaps
 
-OUTPUTS = ("belief_maps", "stages", "keypoints", "presence")
-METADATA = "assets.extra/cpm_hand.json"  # inside a SavedModel; beside a frozen graph it is NAME.pb.json
 
+class Outputs(dict):
+    """What an artefact gave, by name; asked for an output that the artefact was exported without, it says so."""
 
-class BadArtefact(ValueError):
-    """An artefact that cannot be used; the text says which, what was found, what was expected, what to do."""
+    def __init__(self, path: pathlib.Path, values: dict[str, np.ndarray]):
+        super().__init__(values)
+        self.path = path
+
+    def __missing__(self, name: str):
+        raise BadArtefact(f"{self.path}: holds no '{name}', only {', '.join(self)}: it was exported with "
+                          f"--outputs=keypoints. Export it again with --outputs=all to see maps.")
 
 
 class Artefact(NamedTuple):
@@ -29,11 +35,14 @@ class Artefact(NamedTuple):
 
     Attributes:
         path: where it was loaded from.
-        kind: row of `KINDS`.
+        kind: row of `FORMATS`, or "run" or "checkpoint".
         size: side of the square input, px.
         skeleton: the joints that its maps stand for.
         target: how its maps become keypoints; `target.background` says whether the last is the background.
         forward: uint8 [B, size, size, 3] to the dictionary that a call gives, unchecked.
+        hands: "both", or "right" where the net knows right hands only and left ones are shown it mirrored.
+        presence_threshold: presence below which there is no hand; None where nobody measured it.
+        outputs: names of what a call gives.
     """
 
     path: pathlib.Path
@@ -42,6 +51,9 @@ class Artefact(NamedTuple):
     skeleton: Skeleton
     target: BeliefMaps
     forward: Callable[[np.ndarray], dict[str, np.ndarray]]
+    hands: str = "both"
+    presence_threshold: float | None = None
+    outputs: tuple[str, ...] = OUTPUTS
 
     def __call__(self, images: np.ndarray) -> dict[str, np.ndarray]:
         """Run a batch of inputs.
@@ -51,49 +63,39 @@ class Artefact(NamedTuple):
 
         Returns:
             float32 arrays: `belief_maps` [B, size, size, C] upsampled from the last stage, `stages`
-            [B, S, h, w, C], `keypoints` [B, J, 3] (x, y in input px, score) and `presence` [B].
+            [B, S, h, w, C], `keypoints` [B, J, 3] (x, y in input px, score) and `presence` [B]; the first two
+            only where the artefact was exported with them.
 
         Raises:
             ValueError: another dtype or shape.
+            BadArtefact: when an output is asked for that the artefact does not have.
         """
         images = np.asarray(images)
         if images.dtype != np.uint8 or images.ndim != 4 or images.shape[1:] != (self.size, self.size, 3):
             raise ValueError(f"{self.path} takes uint8 RGB [B, {self.size}, {self.size}, 3], "
                              f"got {images.dtype} {list(images.shape)}.")
-        return self.forward(images)
-
-
-class _Loaded(NamedTuple):
-    """What a loader found.
-
-    Attributes:
-        function: uint8 [B, size, size, 3] to tensors by name, among them OUTPUTS.
-        image: the input, with its static shape and dtype.
-        outputs: OUTPUTS with their static shapes.
-        spec: of the net inside, where the artefact says.
-    """
-
-    function: Callable
-    image: object
-    outputs: dict
-    spec: nets.Spec | None
+        return Outputs(self.path, self.forward(images))
 
 
 def load(path) -> Artefact:
     """Load an artefact of any kind.
 
     Args:
-        path: a run's folder, a checkpoint file, a SavedModel folder, or a frozen graph (.pb).
+        path: a run's folder, a checkpoint file, or what freeze.py writes: a SavedModel's folder (or the folder
+            of its versions, of which the highest counts), .pb, .keras, .tflite, .onnx or OpenVINO's .xml.
 
     Raises:
         BadArtefact: nothing there, damaged, or none of these kinds.
+        ImportError: the kind's own package is not installed.
     """
     path = pathlib.Path(path)
     kind = _kind(path)
-    function, image, outputs, spec = KINDS[kind].load(path)
-    size = _input_size(path, image)
-    maps, joints = _sides(outputs["stages"], 5)[-1], _sides(outputs["keypoints"], 3)[1]
-    cells = _sides(outputs["stages"], 5)[2]
+    function, image, outputs, description = KINDS[kind][1](path)
+    size, spec = _input_size(path, image), description.spec
+    joints = _sides(outputs["keypoints"], 3)[1]
+    # What holds keypoints alone has no maps to count; it is its description that says what they were made from.
+    maps = _sides(outputs["stages"], 5)[-1] if "stages" in outputs else spec and spec.num_maps
+    cells = _sides(outputs.get("stages", []), 5)[2]
     # Without a spec the standard hand and the standard bells are all that one can assume.
     skeleton, target = (spec.skeleton, spec.target) if spec else (HAND, nets.find("cpm").target._replace(
         background=maps != joints, stride=size // (cells or size)))
@@ -101,40 +103,46 @@ def load(path) -> Artefact:
     if (size, joints, maps) != described:
         raise BadArtefact(f"{path}: does not fit its description: size, joints and maps are "
                           f"{(size, joints, maps)}, expected {described}. Export it again.")
-
-    def forward(images: np.ndarray) -> dict[str, np.ndarray]:
-        result = function(images)
-        return {name: result[name].numpy() for name in OUTPUTS}
-
-    return Artefact(path, kind, size, skeleton, target, forward)
+    return Artefact(path, kind, size, skeleton, target, function, description.hands, description.presence_threshold,
+                    tuple(outputs))
 
 
-def _sides(tensor, rank: int) -> list:
-    """Static shape, None where a side is not known."""
-    return tensor.shape.as_list() if tensor.shape.rank == rank else [None] * rank
+def _sides(shape: list, rank: int) -> list:
+    """A shape; None for each side where that is not known."""
+    return list(shape) if len(shape) == rank else [None] * rank
 
 
-def _input_size(path: pathlib.Path, image) -> int:
-    shape, dtype = _sides(image, 4), image.dtype.name
+def _input_size(path: pathlib.Path, image: tuple[str, list]) -> int:
+    dtype, shape = image[0], _sides(image[1], 4)
     if dtype != "uint8" or shape[1] is None or shape[1] != shape[2] or shape[3] != 3:
         raise BadArtefact(f"{path}: its input 'image' is {dtype} {shape}, expected uint8 RGB "
                           f"[None, size, size, 3]. Export one with freeze.py.")
     return shape[1]
 
 
-def restore_net(checkpoint: checkpoints.Checkpoint) -> keras.Model:
+def restore_net(checkpoint: checkpoints.Checkpoint, *, size: int | None = None, stages: int | None = None,
+                policy: str = "float32") -> keras.Model:
     """A checkpoint's net with its best weights, in float32 whatever policy it was trained under.
+
+    Args:
+        checkpoint: of a run.
+        size: side of the square input, px; None: what it was trained with.
+        stages: how many stages to keep, from the first on; None: all.
+        policy: Keras dtype policy of the net.
 
     Returns:
         keras.Model: uint8 RGB [B, size, size, 3] -> float32 [B, S, h, w, C].
 
     Raises:
         BadArtefact: weights are missing, left over, or of another shape.
+        ValueError: a size that the net cannot have, or more stages than it has.
     """
-    net = checkpoint.spec.build()
+    spec = resized(checkpoint.spec, size, stages)
+    net = spec.build(policy)
     weights, variables = checkpoint.best_weights(), checkpoints.variables(net)
+    whole = variables if spec.stages == checkpoint.spec.stages else checkpoints.variables(checkpoint.spec.build())
     wrong = [f"{name} is missing" for name in variables if name not in weights]
-    wrong += [f"{name} is not of this net" for name in weights if name not in variables]
+    wrong += [f"{name} is not of this net" for name in weights if name not in whole]
     wrong += [f"{name} has shape {list(weights[name].shape)} instead of {list(variable.shape)}"
               for name, variable in variables.items()
               if name in weights and weights[name].shape != tuple(variable.shape)]
@@ -147,7 +155,19 @@ def restore_net(checkpoint: checkpoints.Checkpoint) -> keras.Model:
     return net
 
 
-def _load_checkpoint(path: pathlib.Path) -> _Loaded:
+def resized(spec: nets.Spec, size: int | None = None, stages: int | None = None) -> nets.Spec:
+    """The spec with another input size, or with its first stages only.
+
+    Raises:
+        ValueError: more stages than it has, or none.
+    """
+    if stages is not None and not 1 <= stages <= spec.stages:
+        raise ValueError(f"--stages={stages}: this net has {spec.stages} stages, of which 1 to {spec.stages} can be "
+                         f"kept; another number needs another training.")
+    return spec._replace(size=spec.size if size is None else size, stages=spec.stages if stages is None else stages)
+
+
+def _load_checkpoint(path: pathlib.Path) -> Loaded:
     import tensorflow as tf
 
     try:
@@ -156,108 +176,45 @@ def _load_checkpoint(path: pathlib.Path) -> _Loaded:
         raise BadArtefact(str(error)) from error
     try:
         net = restore_net(checkpoint)
+        description = describe_checkpoint(checkpoint)
     except ValueError as error:
         raise BadArtefact(f"{path}: {error}") from error
     spec = checkpoint.spec
     model = inference.inference_model(net, spec.target)
     function = tf.function(lambda images: model(images, training=False),
                            input_signature=[tf.TensorSpec((None, spec.size, spec.size, 3), tf.uint8)])
-    concrete = function.get_concrete_function()
-    return _Loaded(function, concrete.inputs[0], concrete.structured_outputs, spec)
+    outputs = function.get_concrete_function().structured_outputs
+
+    def run(images):
+        return {name: value.numpy() for name, value in function(tf.constant(images)).items()}
+
+    return Loaded(run, ("uint8", [None, spec.size, spec.size, 3]),
+                  {name: outputs[name].shape.as_list() for name in OUTPUTS}, description)
 
 
-def _load_saved_model(path: pathlib.Path) -> _Loaded:
-    import tensorflow as tf
-    from google.protobuf.message import DecodeError
+def describe_checkpoint(checkpoint: checkpoints.Checkpoint) -> Description:
+    """What a checkpoint says of its net.
 
-    try:
-        model = tf.saved_model.load(str(path))
-    except (OSError, ValueError, TypeError, LookupError, AttributeError, RuntimeError, AssertionError,
-            DecodeError, tf.errors.OpError) as error:
-        raise BadArtefact(f"{path}: not a whole SavedModel ({_first_line(error)}); cut short or damaged; "
-                          f"export it again.") from error
-    if "serving_default" not in model.signatures:
-        raise BadArtefact(f"{path}: a SavedModel without the signature 'serving_default' (found "
-                          f"{sorted(model.signatures) or 'none'}); export one with freeze.py.")
-    signature = model.signatures["serving_default"]
-    inputs, outputs = signature.structured_input_signature[1], signature.structured_outputs
-    if set(inputs) != {"image"} or not set(OUTPUTS) <= set(outputs):
-        raise BadArtefact(f"{path}: a SavedModel of another program: it maps {sorted(inputs)} "
-                          f"to {sorted(outputs)}, not ['image'] to {sorted(OUTPUTS)}. Use freeze.py.")
-    # The function asks the model each time, for the model owns the weights and has to live as long.
-    return _Loaded(lambda images: model.signatures["serving_default"](image=tf.constant(images)),
-                   inputs["image"], outputs, _spec(path / METADATA))
+    Raises:
+        ValueError: values that cannot be.
+    """
+    return checked(Description(checkpoint.spec, checkpoint.state.get("hands", "both"),
+                               checkpoint.state.get("presence_threshold")))
 
 
-def _load_frozen_graph(path: pathlib.Path) -> _Loaded:
-    import tensorflow as tf
-    from google.protobuf.message import DecodeError
-
-    graph_def = tf.compat.v1.GraphDef()
-    try:
-        graph_def.ParseFromString(path.read_bytes())
-        if not graph_def.versions.producer:  # each writer gives it, and it comes last
-            raise DecodeError("no version at its end")
-    except DecodeError:
-        raise BadArtefact(f"{path}: not a whole frozen graph ({path.stat().st_size} bytes); cut short, "
-                          f"damaged or another kind of file. Freeze it again with freeze.py.") from None
-    names = {node.name for node in graph_def.node}
-    missing = [name for name in ("image", *OUTPUTS) if name not in names]
-    if missing:
-        raise BadArtefact(f"{path}: a frozen graph without {', '.join(f'{name}:0' for name in missing)} "
-                          f"({len(names)} operations). Graphs of other programs take other pixels (often "
-                          f"float BGR) and hold no decoder; freeze one of this program's with freeze.py.")
-    try:
-        graph = tf.compat.v1.wrap_function(lambda: tf.import_graph_def(graph_def, name=""), [])
-        function = graph.prune("image:0", {name: f"{name}:0" for name in OUTPUTS})
-    except (ValueError, TypeError, LookupError, tf.errors.OpError) as error:
-        raise BadArtefact(f"{path}: a damaged frozen graph ({_first_line(error)}). "
-                          f"Freeze it again with freeze.py.") from error
-    outputs = {name: graph.graph.get_tensor_by_name(f"{name}:0") for name in OUTPUTS}
-    return _Loaded(lambda images: function(tf.constant(images)), function.inputs[0], outputs,
-                   _spec(path.with_name(path.name + ".json")))
-
-
-def _spec(metadata: pathlib.Path) -> nets.Spec | None:
-    """The spec that an export left beside or inside its artefact; None where there is no such file."""
-    if not metadata.exists():
-        return None
-    try:
-        spec = nets.Spec.from_json(json.loads(metadata.read_text())["spec"])
-        nets.find(spec.net)
-        return spec
-    except (OSError, ValueError, LookupError, TypeError) as error:
-        raise BadArtefact(f"{metadata}: not the description of an artefact ({_first_line(error)}). Export it "
-                          f"again, or remove this file to have the standard hand assumed.") from error
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
-
-
-class Kind(NamedTuple):
-    """One row of `KINDS`."""
-
-    is_it: Callable[[pathlib.Path, bytes], bool]   # (path, first bytes of the file; empty for a folder)
-    load: Callable[[pathlib.Path], _Loaded]
-
-
-# Content decides; a suffix only settles who complains about a file whose first bytes are gone.
+# In the order of asking: whether it is one, from (path, first bytes of the file; empty for a folder), and its loader.
 KINDS = {
-    "saved_model": Kind(lambda path, head: (path / "saved_model.pb").exists(), _load_saved_model),
-    "run": Kind(lambda path, head: checkpoints.folder(path).is_dir(), _load_checkpoint),
-    "checkpoint": Kind(lambda path, head: head.startswith(b"PK\x03\x04") or path.suffix == checkpoints.SUFFIX,
-                       _load_checkpoint),
-    # A GraphDef starts with its first node: field 1, length-delimited.
-    "frozen_graph": Kind(lambda path, head: head.startswith(b"\n") or path.suffix == ".pb",
-                         _load_frozen_graph),
+    **{name: (row.is_it, row.load) for name, row in FORMATS.items()},
+    "run": (lambda path, head: checkpoints.folder(path).is_dir(), _load_checkpoint),
+    "checkpoint": (lambda path, head: head.startswith((b"PK\x03\x04", b"\x89HDF"))
+                   or path.suffix == checkpoints.SUFFIX, _load_checkpoint),
 }
 
 
 def _kind(path: pathlib.Path) -> str:
     """Which row of `KINDS` a path is."""
-    expected = ("expected a run's folder (models/train/<tag>), a checkpoint (.npz), a SavedModel's folder or "
-                "a frozen graph (.pb); freeze.py makes the last two")
+    expected = ("expected a run's folder (models/train/<tag>), a checkpoint (.npz), or what freeze.py makes: a "
+                "SavedModel's folder, a frozen graph (.pb), or a .keras, .tflite, .onnx or OpenVINO .xml file")
     if not path.exists():
         raise BadArtefact(f"{path}: no such file or folder; {expected}.")
     if path.name == "saved_model.pb":
@@ -272,7 +229,7 @@ def _kind(path: pathlib.Path) -> str:
             found = f"a file that begins with {head[:8]!r}" if head else "an empty file"
     except OSError as error:
         raise BadArtefact(f"{path}: cannot be read ({error.strerror}).") from None
-    for kind, row in KINDS.items():
-        if (head or path.is_dir()) and row.is_it(path, head):
+    for kind, (is_it, _) in KINDS.items():
+        if (head or path.is_dir()) and is_it(path, head):
             return kind
     raise BadArtefact(f"{path}: found {found}; {expected}.")

@@ -197,6 +197,19 @@ def test_the_keras_file_loads_in_keras_and_describes_itself(tmp_path, layers):
     assert nets.Spec.from_json(description["spec"]) == NARROW and description["state"]["hands"] == "right"
 
 
+def test_the_keras_file_runs_as_the_checkpoint_does(tmp_path, converted, layers, rgb):
+    convert(write(tmp_path / "hand.caffemodel", layers, "caffe"), tmp_path / "hand.weights.h5", NARROW)
+    keras_file, checkpoint = (runtimes.load(path) for path in (tmp_path / "hand.weights.h5", converted))
+    assert Predictor(keras_file).hands == "right" and keras_file.kind == "checkpoint"
+    np.testing.assert_array_equal(keras_file(rgb[None])["keypoints"], checkpoint(rgb[None])["keypoints"])
+
+
+def test_keras_weights_that_do_not_say_what_net_they_are_of_cannot_be_run(tmp_path):
+    NARROW.build().save_weights(tmp_path / "plain.weights.h5")
+    with pytest.raises(runtimes.BadArtefact, match="plain.weights.h5: Keras weights that do not say what net"):
+        runtimes.load(tmp_path / "plain.weights.h5")
+
+
 def test_names_of_modules_around_a_layer_are_left_out_and_what_is_not_used_is_listed(tmp_path, layers):
     arrays = {f"model1_0.{name}.{variable}": array for name, parts in layers.items()
               for variable, array in zip(("weight", "bias"), parts)}

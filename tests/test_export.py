@@ -10,25 +10,26 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from conftest import write_hands
+from exported import SPECS, pictures, small_checkpoint
 
 import cpm_hand
 from cpm_hand import checkpoints, export, inference, nets, parity, runtimes
+from cpm_hand.artefacts import OUTPUTS
 from cpm_hand.cli import freeze
+from cpm_hand.formats import FORMATS, frozen_graph, saved_model
 
-SPEC = nets.Spec("cpm", 64, 3, 1 / 16)
+SPEC = SPECS["cpm"]
 ROOT = pathlib.Path(cpm_hand.__file__).parents[1]
 STAGE_NAMES = ("conv6_2_CPM/BiasAdd", "Mconv7_stage2/BiasAdd", "Mconv7_stage3/BiasAdd")
+PICTURES = pictures()
 
 
-@pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory) -> pathlib.Path:
+@pytest.fixture(scope="module", params=["cpm"])
+def checkpoint(request, tmp_path_factory) -> pathlib.Path:
     """A run with one checkpoint whose averaged weights are not its last ones, and whose maps have peaks."""
-    keras.utils.set_random_seed(0)
-    arrays = {name: np.array(variable) for name, variable in checkpoints.variables(SPEC.build()).items()}
-    average = {name: array * 30 for name, array in arrays.items()
-               if name in ("conv6_2_CPM/kernel", "Mconv7_stage2/kernel", "Mconv7_stage3/kernel")}
     run = tmp_path_factory.mktemp("runs") / "narrow"
-    checkpoints.save(checkpoints.step_path(run, 5), checkpoints.Checkpoint(SPEC, 5, arrays, average, {}, {}))
+    checkpoints.save(checkpoints.step_path(run, 5), small_checkpoint(SPECS[request.param], hands="right"))
     return run
 
 
@@ -39,11 +40,11 @@ def model(checkpoint) -> keras.Model:
 
 @pytest.fixture(scope="module")
 def written(model, tmp_path_factory) -> dict[str, pathlib.Path]:
-    """Every format once, without the fresh process."""
+    """What TensorFlow reads, once, without the fresh process."""
     folder = tmp_path_factory.mktemp("artefacts")
-    paths = {name: folder / export.DEFAULT_NAMES[name] for name in export.FORMATS}
+    paths = {name: folder / FORMATS[name].default_name for name in ("saved_model", "frozen_graph")}
     for name, path in paths.items():
-        export.FORMATS[name](model, {"spec": SPEC.to_json()}, path)
+        FORMATS[name].write(model, {"spec": SPEC.to_json()}, path)
     return paths
 
 
@@ -56,26 +57,26 @@ def graph_def(written) -> tf.compat.v1.GraphDef:
 
 @pytest.fixture
 def in_this_process(monkeypatch):
-    """The check that follows a writing, without the seconds that a fresh process takes."""
-    monkeypatch.setattr(parity, "_run_elsewhere", lambda artefact, images: runtimes.load(artefact)(images))
+    """The check that follows a writing, without the seconds that a fresh process and the first rendering take."""
+    monkeypatch.setattr(parity, "_run_elsewhere", lambda artefact, images: parity.run(runtimes.load(artefact), images))
+    monkeypatch.setattr(parity, "rendered", lambda size, count, num_joints=21, seed=0:
+                        pictures(size, min(count, 4), num_joints, seed))
 
 
-@pytest.mark.parametrize("name", export.FORMATS)
-def test_an_artefact_computes_what_the_model_computes(written, model, name):
-    pictures = parity.pictures(64)
-    got = runtimes.load(written[name])(pictures)
-    for output, expected in model(pictures).items():
-        np.testing.assert_allclose(got[output], expected, atol=1e-4, err_msg=output)
-    assert np.ptp(got["stages"]) > 0.1  # the maps have something to disagree about
+def write_checked(write, model, path):
+    return export.write_checked(write, model, {"spec": SPEC.to_json()}, path,
+                                lambda written: parity.compare(model, written, PICTURES))[1]
 
 
-def test_every_format_has_a_name_to_be_written_under():
-    assert set(export.FORMATS) == set(export.DEFAULT_NAMES) == set(freeze.FORMATS)
+def test_the_command_knows_every_format_and_precision():
+    assert set(FORMATS) == set(freeze.FORMATS)
+    assert set(parity.TOLERANCES) == set(freeze.PRECISIONS)
+    assert {precision for row in FORMATS.values() for precision in row.precisions} == set(freeze.PRECISIONS)
 
 
-def test_a_saved_model_has_one_signature_from_image_to_the_four_outputs(written):
-    loaded = tf.saved_model.load(str(written["saved_model"]))
-    assert list(loaded.signatures) == ["serving_default"]
+def test_a_saved_model_has_a_signature_from_image_to_the_four_outputs(written):
+    loaded = tf.saved_model.load(str(written["saved_model"] / "1"))
+    assert sorted(loaded.signatures) == ["serving_bytes", "serving_default"]
     signature = loaded.signatures["serving_default"]
     image = signature.structured_input_signature[1]["image"]
     assert (image.dtype, image.shape.as_list()) == (tf.uint8, [None, 64, 64, 3])
@@ -85,29 +86,29 @@ def test_a_saved_model_has_one_signature_from_image_to_the_four_outputs(written)
 
 
 def test_a_saved_model_holds_the_weights_and_nothing_of_training(written, model):
-    names = [name for name, _ in tf.train.list_variables(str(written["saved_model"] / "variables/variables"))]
+    names = [name for name, _ in tf.train.list_variables(str(written["saved_model"] / "1/variables/variables"))]
     weights = [name for name in names if "CHECKPOINTABLE_OBJECT_GRAPH" not in name]
     assert len(weights) == len(model.variables)
 
 
 def test_the_frozen_graph_has_the_names_that_people_know(graph_def):
     names = {node.name for node in graph_def.node}
-    assert {"image", *runtimes.OUTPUTS, "Openpose/out", *STAGE_NAMES} <= names
+    assert {"image", *OUTPUTS, "Openpose/out", *STAGE_NAMES} <= names
 
 
 def test_the_old_names_give_the_stages(written, graph_def, model):
-    pictures = parity.pictures(64)
+    images = PICTURES.images
     wrapped = tf.compat.v1.wrap_function(lambda: tf.import_graph_def(graph_def, name=""), [])
     outputs = wrapped.prune("image:0", ["Openpose/out:0", *(f"{name}:0" for name in STAGE_NAMES)])
-    last, *stages = outputs(tf.constant(pictures))
-    expected = np.asarray(model(pictures)["stages"])
+    last, *stages = outputs(tf.constant(images))
+    expected = np.asarray(model(images)["stages"])
     np.testing.assert_allclose(last, expected[:, -1], atol=1e-5)
     np.testing.assert_allclose(np.stack(stages, 1), expected, atol=1e-5)
 
 
 def test_no_node_of_the_frozen_graph_dangles(graph_def):
     nodes = {node.name: node for node in graph_def.node}
-    reached, todo = set(), [*runtimes.OUTPUTS, "Openpose/out", *STAGE_NAMES]
+    reached, todo = set(), [*OUTPUTS, "Openpose/out", *STAGE_NAMES]
     while todo:
         name = todo.pop().lstrip("^").split(":")[0]
         if name not in reached:
@@ -131,21 +132,90 @@ def test_constants_of_the_frozen_graph_are_worked_out(graph_def):
     assert idle == []
 
 
-@pytest.mark.parametrize("name", export.FORMATS)
+@pytest.mark.parametrize("name", ["saved_model", "frozen_graph"])
 def test_export_writes_the_averaged_weights_and_says_where_they_are_from(
         checkpoint, model, tmp_path, in_this_process, name):
-    lines, path = [], tmp_path / "m" / export.DEFAULT_NAMES[name]
-    artefact, = export.export(checkpoint, {name: path}, lines.append)
-    metadata = path / runtimes.METADATA if path.is_dir() else path.with_name(path.name + ".json")
+    lines, path = [], tmp_path / "m" / FORMATS[name].default_name
+    artefact, = export.export(checkpoint, {name: path}, report=lines.append)
+    metadata = path / "1" / saved_model.METADATA if path.is_dir() else path.with_name(path.name + ".json")
     assert {path.name, metadata.name} >= set(os.listdir(tmp_path / "m"))
     described = json.loads(metadata.read_text())
     assert nets.Spec.from_json(described["spec"]) == SPEC
     assert (described["source"], described["step"], described["averaged"]) == ("narrow", 5, True)
     assert described["version"] == cpm_hand.__version__ and "uint8 RGB" in described["input"]
-    pictures = parity.pictures(64)
-    np.testing.assert_allclose(runtimes.load(path)(pictures)["stages"], model(pictures)["stages"], atol=1e-4)
-    assert artefact.parity.maps < 1e-4 and artefact.parity.num_keypoints > 0
-    assert len(lines) == 1 and lines[0].startswith(f"{name}: {path}: largest difference")
+    assert runtimes.load(path).hands == "right"
+    np.testing.assert_allclose(runtimes.load(path)(PICTURES.images)["stages"], model(PICTURES.images)["stages"],
+                               atol=1e-4)
+    assert artefact.parity.maps < 1e-4 and artefact.parity.num_keypoints > 0 and artefact.parity.ms > 0
+    assert len(lines) == 1 and lines[0].startswith(f"{name}: {path}: keypoints")
+
+
+@pytest.mark.parametrize("net", ["cpm", pytest.param("cpm_lite", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("stages", [1, 2])
+def test_the_last_stages_can_be_cut_off(tmp_path, in_this_process, net, stages):
+    spec = SPECS[net]
+    whole = small_checkpoint(spec)
+    checkpoints.save(tmp_path / "c.npz", whole)
+    export.export(tmp_path / "c.npz", {"frozen_graph": tmp_path / "hand.pb"}, export.Choice(stages=stages))
+    got = runtimes.load(tmp_path / "hand.pb")(PICTURES.images)
+    expected = np.asarray(runtimes.restore_net(whole)(PICTURES.images))
+    np.testing.assert_allclose(got["stages"], expected[:, :stages], atol=1e-4 * np.ptp(expected))
+
+
+def test_another_size_than_the_training_size_is_exported_with_the_same_weights(checkpoint, tmp_path, in_this_process):
+    export.export(checkpoint, {"frozen_graph": tmp_path / "hand.pb"}, export.Choice(size=96))
+    artefact, images = runtimes.load(tmp_path / "hand.pb"), pictures(96).images
+    expected = runtimes.restore_net(checkpoints.find(checkpoint), size=96)(images)
+    assert artefact.size == 96
+    np.testing.assert_allclose(artefact(images)["stages"], expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("choice, text", [
+    (export.Choice(stages=4), "--stages=4: this net has 3 stages"), (export.Choice(stages=0), "--stages=0"),
+    (export.Choice(size=60), "size=60; the nearest valid size is 64"),
+    (export.Choice(precision="int8"), "frozen_graph comes in float32, not in int8; int8 is made by tflite, openvino"),
+])
+def test_a_choice_that_cannot_be_is_refused(checkpoint, tmp_path, choice, text):
+    with pytest.raises(ValueError, match=text):
+        export.export(checkpoint, {"frozen_graph": tmp_path / "hand.pb"}, choice)
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_bfloat16_saved_model_has_half_the_weights_and_nearly_the_keypoints(checkpoint, tmp_path, in_this_process):
+    sizes = {}
+    for precision in ("float32", "bfloat16"):
+        path = tmp_path / export.default_name("saved_model", precision)
+        artefact, = export.export(checkpoint, {"saved_model": path}, export.Choice(precision=precision))
+        sizes[precision] = sum(file.stat().st_size for file in path.glob("1/variables/*.data*"))
+        assert (path.name, artefact.precision) == ("saved_model" + "_bfloat16" * (precision != "float32"), precision)
+        assert artefact.parity.mean_px < 0.5
+    assert sizes["bfloat16"] < 0.6 * sizes["float32"]
+    assert 0 < artefact.parity.maps < 0.05 * 3
+
+
+def test_calibration_pictures_may_be_ones_own(checkpoint, tmp_path, in_this_process, monkeypatch):
+    write_hands(tmp_path / "mine" / "synth2", 5, size=80)
+    seen = []
+    monkeypatch.setattr(export.quantization, "int8", lambda model, images: seen.append(images) or model)
+    export.export(checkpoint, {"openvino": tmp_path / "h.xml"}, export.Choice(precision="int8"),
+                  calibration_data=f"cmu_synth={tmp_path / 'mine'}")
+    assert seen[0].shape == (5, 64, 64, 3) and seen[0].dtype == np.uint8 and np.ptp(seen[0]) > 100
+
+
+def test_a_report_keeps_the_rows_of_other_artefacts(tmp_path):
+    one = export.Artefact("onnx", tmp_path / "a.onnx", "float32", 5, PARITY)
+    export.write_report(tmp_path / "new/parity.json", [one])
+    export.write_report(tmp_path / "new/parity.json", [one._replace(path=tmp_path / "b.onnx")])
+    rows = json.loads((tmp_path / "new/parity.json").read_text())["artefacts"]
+    assert sorted(rows) == ["a.onnx", "b.onnx"]
+    assert rows["a.onnx"]["parity"]["mean_px"] == PARITY.mean_px and rows["a.onnx"]["parity"]["pck"] is None
+    (tmp_path / "new/parity.json").write_text("[")
+    export.write_report(tmp_path / "new/parity.json", [one])
+    assert list(json.loads((tmp_path / "new/parity.json").read_text())["artefacts"]) == ["a.onnx"]
+
+
+PARITY = parity.Parity(maps=1.5e-6, largest_px=2e-5, mean_px=1e-5, num_keypoints=42, mean_all_px=1e-5,
+                       pck_points=float("nan"), pck=float("nan"), ms=12.34, threads=2)
 
 
 def wrong_by(amount):
@@ -153,7 +223,7 @@ def wrong_by(amount):
     def write(model, metadata, destination):
         stages = keras.layers.Lambda(lambda maps: maps + amount)(model.output["stages"])
         changed = keras.Model(model.input, {**model.output, "stages": stages})
-        export.frozen_graph(changed, metadata, destination)
+        frozen_graph.write(changed, metadata, destination)
     return write
 
 
@@ -161,13 +231,13 @@ def wrong_by(amount):
 def test_an_artefact_that_differs_is_removed_and_the_old_one_stays(model, tmp_path, in_this_process, amount):
     path = tmp_path / "hand.pb"
     path.write_bytes(b"the old one")
-    with pytest.raises(ValueError, match="hand.pb: differs from the model: .* in belief maps .allowed 0.001"):
-        export.write_checked(wrong_by(amount), model, {"spec": SPEC.to_json()}, path)
+    with pytest.raises(ValueError, match="hand.pb: differs from the model: .* in belief maps .* .allowed 0.001"):
+        write_checked(wrong_by(amount), model, path)
     assert os.listdir(tmp_path) == ["hand.pb"] and path.read_bytes() == b"the old one"
 
 
 def test_a_difference_within_the_tolerance_passes(model, tmp_path, in_this_process):
-    difference = export.write_checked(wrong_by(5e-4), model, {"spec": SPEC.to_json()}, tmp_path / "hand.pb")
+    difference = write_checked(wrong_by(5e-4), model, tmp_path / "hand.pb")
     assert difference.maps == pytest.approx(5e-4, rel=0.01)
 
 
@@ -175,11 +245,11 @@ def test_an_older_artefact_is_replaced_whole(model, tmp_path, in_this_process):
     (tmp_path / "new").mkdir()
     for name in ("saved_model.pb", "left_over"):
         (tmp_path / "new" / name).write_bytes(b"old")
-    export.write_checked(export.saved_model, model, {"spec": SPEC.to_json()}, tmp_path / "new")
+    write_checked(saved_model.write, model, tmp_path / "new")
     assert os.listdir(tmp_path) == ["new"] and not (tmp_path / "new/left_over").exists()
 
 
-@pytest.mark.parametrize("name", export.FORMATS)
+@pytest.mark.parametrize("name", FORMATS)
 def test_a_folder_of_something_else_is_not_replaced(checkpoint, tmp_path, name):
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos/cat.jpg").write_bytes(b"x")
@@ -189,41 +259,16 @@ def test_a_folder_of_something_else_is_not_replaced(checkpoint, tmp_path, name):
 
 
 def test_an_unknown_format_lists_those_there_are(checkpoint):
-    with pytest.raises(ValueError, match="unknown format 'caffe'; the formats are frozen_graph, saved_model"):
+    with pytest.raises(ValueError, match="unknown format 'caffe'; the formats are frozen_graph, keras"):
         export.export(checkpoint, {"caffe": "x"})
 
 
-def test_a_keypoint_without_a_clear_peak_is_not_compared(model, monkeypatch):
-    # The same maps, but every keypoint elsewhere: only those whose place is well defined may complain.
-    def moved(artefact, images):
-        outputs = {name: np.array(value) for name, value in model(images).items()}
-        outputs["keypoints"][..., :2] += np.where(clear(outputs), 0, 30)[..., None]
-        return outputs
-
-    def clear(outputs):
-        cells = np.sort(outputs["stages"][:, -1, ..., :21].reshape(2, -1, 21), axis=1)
-        return (outputs["keypoints"][..., 2] > 0.05) & (cells[:, -1] - cells[:, -2] > 1e-3)
-
-    monkeypatch.setattr(parity, "_run_elsewhere", moved)
-    result = parity.compare(model, pathlib.Path("x.pb"))
-    assert result.keypoints_px == 0 and 0 < result.num_keypoints < 42
-
-
-def test_a_keypoint_that_moved_is_an_error(model, monkeypatch):
-    def moved(artefact, images):
-        outputs = {name: np.array(value) for name, value in model(images).items()}
-        return {**outputs, "keypoints": outputs["keypoints"] + 0.1}
-
-    monkeypatch.setattr(parity, "_run_elsewhere", moved)
-    with pytest.raises(ValueError, match="0.1 px in keypoints .allowed 0.05"):
-        parity.compare(model, pathlib.Path("x.pb"))
-
-
 def test_the_table_of_freeze_lines_up():
-    rows = freeze.table([export.Artefact("frozen_graph", pathlib.Path("models/x.pb"), 147_400_000,
-                                         parity.Parity(1.5e-6, 2e-5, 42))]).splitlines()
-    assert rows == ["format        path         MB     belief maps  keypoints",
-                    "frozen_graph  models/x.pb  147.4  1.5e-06      2.0e-05 px in 42"]
+    rows = freeze.table([export.Artefact("frozen_graph", pathlib.Path("models/x.pb"), "float32", 147_400_000,
+                                         PARITY)]).splitlines()
+    assert rows == [
+        "format        path         precision  MB     mean px  most px  keypoints  PCK points  ms    threads",
+        "frozen_graph  models/x.pb  float32    147.4  1.0e-05  2.0e-05  42         -           12.3  2"]
 
 
 def freeze_py(*arguments, cwd) -> subprocess.CompletedProcess:
@@ -233,17 +278,23 @@ def freeze_py(*arguments, cwd) -> subprocess.CompletedProcess:
 
 @pytest.mark.slow
 def test_freeze_turns_a_run_into_artefacts_that_load_in_a_fresh_process(checkpoint, tmp_path):
-    done = freeze_py(f"--checkpoint={checkpoint}", "--output-dir=out", cwd=tmp_path)
+    done = freeze_py(f"--checkpoint={checkpoint}", "--output-dir=out", "--check_pictures=3", "--stages=2", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert sorted(os.listdir(tmp_path / "out")) == ["frozengraph.pb", "frozengraph.pb.json", "saved_model"]
+    names = ["frozengraph.pb", "frozengraph.pb.json", "parity.json", "saved_model"]
+    assert sorted(os.listdir(tmp_path / "out")) == names
     assert [line.split()[0] for line in done.stdout.splitlines()] == ["format", "saved_model", "frozen_graph"]
-    one = freeze_py("--format=frozen_graph", f"--checkpoint={checkpoint}", "--output=a/b.pb", cwd=tmp_path)
-    assert one.returncode == 0 and sorted(os.listdir(tmp_path / "a")) == ["b.pb", "b.pb.json"]
+    rows = json.loads((tmp_path / "out/parity.json").read_text())["artefacts"]
+    assert rows["saved_model"]["parity"]["pck"] >= 0 and rows["frozengraph.pb"]["parity"]["ms"] > 0
+    one = freeze_py("--format=frozen_graph", f"--checkpoint={checkpoint}", "--output=a/b.pb", "--outputs=keypoints",
+                    "--check_pictures=3", cwd=tmp_path)
+    assert one.returncode == 0 and sorted(os.listdir(tmp_path / "a")) == ["b.pb", "b.pb.json", "parity.json"]
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("arguments, text", [
     (["models/train/test"], "unexpected arguments"), (["--output=x"], "--output names one artefact"),
+    (["--calibration_data=a=b"], "--calibration_data is for --precision=int8"),
+    (["--precision=float16"], "error: saved_model comes in float32, bfloat16, not in float16"),
     ([], "error: models/train/test: no such checkpoint"), (["--format=caffe"], "saved_model|frozen_graph"),
     (["--output_dirr=x"], "Did you mean: output_dir")])
 def test_freeze_answers_a_mistake_in_one_line(tmp_path, arguments, text):
@@ -258,5 +309,5 @@ def test_an_artefact_that_does_not_load_in_a_fresh_process_is_removed(model, tmp
         destination.write_bytes(b"\n\xff\xff")
 
     with pytest.raises(ValueError, match="hand.pb: .* does not load in a fresh process; it was removed"):
-        export.write_checked(broken, model, {}, tmp_path / "hand.pb")
+        write_checked(broken, model, tmp_path / "hand.pb")
     assert os.listdir(tmp_path) == []

@@ -71,3 +71,21 @@ def test_it_comes_back_from_its_file_with_the_same_numbers(tmp_path):
     pictures = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3), np.uint8)
     for name, value in model(pictures).items():
         np.testing.assert_allclose(again(pictures)[name], value, atol=1e-6)
+
+
+@pytest.mark.parametrize("spec", [nets.Spec("cpm", 32, 2, 1 / 32), nets.Spec("cpm_lite", 32, 1, 1 / 8)])
+def test_keypoints_alone_are_the_same_without_upsampling_and_without_the_earlier_stages(spec):
+    net = spec.build()
+    whole, alone = (inference_model(net, spec.target, maps=maps) for maps in (True, False))
+    pictures = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3), np.uint8)
+    got = alone(pictures)
+    assert set(got) == {"keypoints", "presence"} and "upsample" not in [layer.name for layer in alone.layers]
+    np.testing.assert_allclose(got["keypoints"], whole(pictures)["keypoints"], atol=1e-4)
+
+
+def test_a_net_that_does_not_end_in_stacked_stages_gives_keypoints_alone_too(painted):
+    keypoints, maps, _ = painted
+    image = keras.Input((64, 64, 3), dtype="uint8", name="image")
+    model = inference_model(keras.Model(image, Painted(maps)(image)), TARGET, maps=False)
+    got = model(np.full((1, 64, 64, 3), 255, np.uint8))["keypoints"]
+    np.testing.assert_allclose(got[0, :, :2], keypoints, atol=0.02)

@@ -19,7 +19,7 @@ README = (ROOT / "README.md").read_text()
 SMALLER = {
     "train.py": ["--steps=3", "--input-width=64", "--width=0.03125", "--log_every=1", "--batchsize=4",
                  "--precision=float32"],
-    "test.py": ["--output_dir=out"],
+    "test.py": ["--output_dir=out", "--threshold=0"], "freeze.py": ["--check_pictures=3"],
     "-m cpm_hand.rendering": ["--count=4", "--size=64"]}
 
 
@@ -46,15 +46,19 @@ def test_the_commands_run_in_their_order(tmp_path):
     hands = write_hands(tmp_path / "hand_labels_synth" / "synth2", 30, size=96)
     image = images.read(hands / "00000001.jpg")
     images.write(tmp_path / "photo.jpg", np.kron(image, np.ones((5, 5, 1), np.uint8)))
+    for folder, suffix in (("holiday", "jpg"), ("more", "png")):
+        images.write(tmp_path / folder / f"a.{suffix}", image)
+    write_hands(tmp_path / "hand_labels" / "manual_test", 3)
     ran = [command for command in commands("python ") if "-m venv" not in " ".join(command)]
     printed = {}
     for command in ran:
         if "verify" in command:         # 30 pictures are not CMU's 3,243, and verify says so
             continue
-        printed[command[1]] = run(command, tmp_path)
+        printed.setdefault(command[1], run(command, tmp_path))
     assert {"train.py", "freeze.py", "test.py"} <= printed.keys()
     assert (tmp_path / "sheet.png").exists() and (tmp_path / "models/saved_model").is_dir()
     assert len(list((tmp_path / "out").glob("photo_*.png"))) == 4
+    assert (tmp_path / "hands.csv").exists() and list((tmp_path / "out").glob("report_*.html"))
     assert printed["test.py"].splitlines()[1].startswith("wrist ")
     assert "frozen_graph" in printed["freeze.py"]
 

@@ -1,0 +1,119 @@
+"""What every artefact has in common: the names of its outputs, what it says of itself, and how a bad one is refused."""
+
+import json
+import pathlib
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+
+from cpm_hand import nets
+
+OUTPUTS = ("belief_maps", "stages", "keypoints", "presence")
+DESCRIPTION = "cpm_hand.json"  # name of the description, wherever a format keeps it
+
+
+class BadArtefact(ValueError):
+    """An artefact that cannot be used; the text says which, what was found, what was expected, what to do."""
+
+
+class Description(NamedTuple):
+    """What an artefact says of itself, as far as running it needs it.
+
+    Attributes:
+        spec: of the net inside; None where the artefact does not say.
+        hands: "both" or "right": which hands the net was trained on.
+        presence_threshold: presence below which there is no hand; None where it was not measured.
+    """
+
+    spec: nets.Spec | None = None
+    hands: str = "both"
+    presence_threshold: float | None = None
+
+
+class Loaded(NamedTuple):
+    """What a loader found.
+
+    Attributes:
+        function: uint8 [B, size, size, 3] to float32 arrays by name.
+        image: dtype name and shape of the input; None where a side is free.
+        outputs: shapes by name, those of OUTPUTS that it has; None where a side is free.
+        description: what the artefact says of itself.
+    """
+
+    function: Callable[[np.ndarray], dict[str, np.ndarray]]
+    image: tuple[str, list]
+    outputs: dict[str, list]
+    description: Description
+
+
+def describe(text: str | bytes | None, where) -> Description:
+    """Read a description.
+
+    Args:
+        text: the JSON that an export wrote; None where there is none.
+        where: what to name in errors.
+
+    Raises:
+        BadArtefact: not the description of an artefact, or one of a net that this version does not know.
+    """
+    if text is None:
+        return Description()
+    try:
+        data = json.loads(text)
+        spec = nets.Spec.from_json(data["spec"])
+        nets.find(spec.net)
+        threshold = data.get("presence_threshold")
+        return checked(Description(spec, data.get("hands", "both"), None if threshold is None else float(threshold)))
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        raise BadArtefact(f"{where}: not the description of an artefact ({first_line(error)}). Export it "
+                          f"again, or remove the description to have the standard hand assumed.") from error
+
+
+def checked(description: Description) -> Description:
+    """The same, where its values can be.
+
+    Raises:
+        ValueError: hands or a threshold that there cannot be.
+    """
+    if description.hands not in ("both", "right"):
+        raise ValueError(f"hands is 'both' or 'right', got {description.hands!r}")
+    if description.presence_threshold is not None and not 0 <= description.presence_threshold <= 1:
+        raise ValueError(f"presence_threshold is 0 to 1, got {description.presence_threshold}")
+    return description
+
+
+def describe_beside(path: pathlib.Path) -> tuple[Description, dict]:
+    """What NAME.json beside an artefact NAME says, and all that stands in it; nothing where there is no such file.
+
+    Raises:
+        BadArtefact: it cannot be read, or is no description.
+    """
+    beside = path.with_name(path.name + ".json")
+    if not beside.exists():
+        return Description(), {}
+    try:
+        text = beside.read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadArtefact(f"{beside}: cannot be read ({first_line(error)}). Export the artefact again.") from None
+    return describe(text, beside), json.loads(text)
+
+
+def optional(module: str, extra: str):
+    """Import a package that not everybody has.
+
+    Raises:
+        ImportError: it is not installed; the text has the command that installs it.
+    """
+    import importlib
+
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise ImportError(f"{module.partition('.')[0]} is needed for this format and cannot be imported ({error}); "
+                          f"pip install 'cpm_hand[{extra}]' brings it.") from None
+
+
+def first_line(error: Exception) -> str:
+    """What an error of another program says, short enough for ours."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]

@@ -1,0 +1,143 @@
+"""A net with its convolutions marked to run in 8 bits: what a converter turns into integer kernels.
+
+Marked means that what flows between the layers, and the kernels, is rounded to 256 values where it stands (TensorFlow's
+FakeQuant operations), each kernel channel on its own scale. Softmax, decoder and the heads that these read stay in
+floating point: their maps carry the fractions of a cell that keypoints are made of, and they cost next to nothing.
+"""
+
+import keras
+import numpy as np
+from keras import layers, ops
+
+KEEP = 0.99999  # share of a layer's values that its 256 steps span, on either side; the rest is cut off
+_SAME_SCALE = (layers.MaxPooling2D, layers.UpSampling2D)
+_ROUNDED = (layers.Conv2D, layers.Add, layers.ReLU, layers.Rescaling, layers.Concatenate, *_SAME_SCALE)
+
+
+def int8(model: keras.Model, pictures: np.ndarray) -> keras.Model:
+    """A model that computes what the int8 artefact will compute, with the marks that converters look for.
+
+    Args:
+        model: functional, uint8 [B, size, size, 3] to a dictionary.
+        pictures: uint8 [N, size, size, 3], RGB, such as the net will see: from them come the ranges.
+
+    Returns:
+        keras.Model with the same outputs; it shares the weights.
+    """
+    readers = _readers(model)
+    first = {reader.name for layer in model.layers if isinstance(layer, layers.InputLayer)
+             for reader in readers[layer.name]}  # these read pixels
+    marked = {layer.name for layer in model.layers if isinstance(layer, _ROUNDED) and layer.name not in first
+              and all(isinstance(reader, _ROUNDED) for reader in readers[layer.name])}
+    ranges = _ranges(model, _rounded_outputs(model, marked, readers), readers, pictures)
+
+    rounded = {}  # by id of a tensor that floating point reads too: (the tensor, what 8 bits read)
+
+    def call(layer, *arguments, **keywords):
+        if layer.name not in marked:
+            result = layer(*arguments, **keywords)
+            if layer.name in ranges:
+                rounded[id(result)] = result, Round(*ranges[layer.name])(result)
+            return result
+        arguments = keras.tree.map_structure(lambda tensor: rounded.get(id(tensor), (None, tensor))[1], arguments)
+        result = (RoundedKernel(layer) if isinstance(layer, layers.Conv2D) else layer)(*arguments, **keywords)
+        return Round(*ranges[layer.name])(result) if layer.name in ranges else result
+
+    return keras.models.clone_model(model, clone_function=lambda layer: layer, call_function=call)
+
+
+class Round(layers.Layer):
+    """Round to 256 values between two."""
+
+    def __init__(self, low: float, high: float, **kwargs):
+        super().__init__(**kwargs)
+        self.low, self.high = low, high
+
+    def call(self, values):
+        """float32, any shape; the same."""
+        import tensorflow as tf
+
+        return tf.quantization.fake_quant_with_min_max_vars(values, self.low, self.high)
+
+    def compute_output_spec(self, values):
+        """The same shape."""
+        return keras.KerasTensor(values.shape, values.dtype)
+
+
+class RoundedKernel(layers.Layer):
+    """A convolution with its kernel rounded to -127 .. 127 steps, a step for each output channel."""
+
+    def __init__(self, convolution: layers.Conv2D, **kwargs):
+        super().__init__(**kwargs)
+        self.convolution = convolution
+        self.most = np.maximum(np.abs(ops.convert_to_numpy(convolution.kernel)).max((0, 1, 2)), 1e-9)
+
+    def call(self, values):
+        """As the convolution."""
+        import tensorflow as tf
+
+        layer = self.convolution
+        kernel = tf.quantization.fake_quant_with_min_max_vars_per_channel(
+            tf.convert_to_tensor(layer.kernel), -self.most, self.most, narrow_range=True)
+        result = ops.conv(values, kernel, strides=layer.strides, padding=layer.padding,
+                          dilation_rate=layer.dilation_rate)
+        return layer.activation(result + layer.bias)
+
+    def compute_output_spec(self, values):
+        """As the convolution."""
+        return keras.KerasTensor(self.convolution.compute_output_shape(values.shape), values.dtype)
+
+
+def _readers(model: keras.Model) -> dict[str, list]:
+    """Which layers read the output of each, by its name."""
+    makers, readers = {}, {layer.name: [] for layer in model.layers}
+    kept = []  # so that no id is given twice
+
+    def call(layer, *arguments, **keywords):
+        for tensor in keras.tree.flatten((arguments, keywords)):
+            if id(tensor) in makers:
+                readers[makers[id(tensor)]].append(layer)
+        result = layer(*arguments, **keywords)
+        for tensor in keras.tree.flatten(result):
+            makers[id(tensor)] = layer.name
+            kept.append(tensor)
+        return result
+
+    keras.models.clone_model(model, clone_function=lambda layer: layer, call_function=call)
+    return readers
+
+
+def _rounded_outputs(model: keras.Model, marked: set[str], readers: dict[str, list]) -> list[str]:
+    """The layers whose output is rounded: what lies between two that run in 8 bits, or before one."""
+    names = []
+    for layer in model.layers:
+        following = readers[layer.name]
+        if layer.name in marked:
+            # A ReLU that follows a sum is one kernel with it; pools and repeats take their input's steps over.
+            fused = isinstance(layer, layers.Add) and all(isinstance(reader, layers.ReLU) for reader in following)
+            if not fused and not isinstance(layer, _SAME_SCALE):
+                names.append(layer.name)
+        elif not isinstance(layer, layers.InputLayer) and any(reader.name in marked for reader in following):
+            names.append(layer.name)
+    return names
+
+
+def _ranges(model: keras.Model, names: list[str], readers: dict, pictures: np.ndarray) -> dict:
+    """(Least, greatest) value to tell apart, by name of the layer whose output is rounded."""
+    probe = keras.Model(model.inputs[0], [model.get_layer(name).output for name in names])
+    found = np.array([[_range(ops.convert_to_numpy(values)) for values in probe(picture[None], training=False)]
+                      for picture in pictures])                                          # [N, layers, 2]
+    least, most = found[..., 0].min(0), found[..., 1].max(0)
+    ranges = {name: (float(low), float(high)) for name, low, high in zip(names, least, most)}
+    # What is joined has to be on one scale.
+    for layer in model.layers:
+        if isinstance(layer, layers.Concatenate) and layer.name in ranges:
+            group = [name for name in names if layer in readers[name]] + [layer.name]
+            lows, highs = zip(*(ranges[name] for name in group))
+            ranges |= dict.fromkeys(group, (min(lows), max(highs)))
+    return ranges
+
+
+def _range(values: np.ndarray) -> tuple[float, float]:
+    low, high = np.quantile(values, (1 - KEEP, KEEP))
+    return min(low, 0.0), max(high, 1e-6)

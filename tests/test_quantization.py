@@ -1,0 +1,60 @@
+"""Where a net is rounded to 8 bits, and by how much."""
+
+import keras
+import numpy as np
+import pytest
+from exported import SPECS, pictures, small_checkpoint
+
+from cpm_hand import inference, quantization, runtimes
+
+IMAGES = pictures().images
+
+
+@pytest.fixture(scope="module", params=SPECS)
+def pair(request):
+    spec = SPECS[request.param]
+    model = inference.inference_model(runtimes.restore_net(small_checkpoint(spec)), spec.target)
+    return spec, model, quantization.int8(model, IMAGES)
+
+
+def test_maps_differ_by_little_and_by_something(pair):
+    _, model, rounded = pair
+    expected, got = (np.asarray(each(IMAGES)["stages"]) for each in (model, rounded))
+    assert 1e-4 * np.ptp(expected) < np.abs(got - expected).max() < 0.05 * np.ptp(expected)
+
+
+def test_the_weights_are_shared_and_unchanged(pair):
+    _, model, rounded = pair
+    assert {id(variable) for variable in rounded.variables} == {id(variable) for variable in model.variables}
+
+
+def test_every_convolution_but_the_heads_has_a_rounded_kernel(pair):
+    spec, model, rounded = pair
+    kernels = [layer.convolution.name for layer in rounded.layers if isinstance(layer, quantization.RoundedKernel)]
+    every = [layer.name for layer in model.layers if isinstance(layer, keras.layers.Conv2D)]
+    plain = [name for name in every if name not in kernels]
+    assert len(plain) == spec.stages
+    assert all(name == "conv6_2_CPM" or "Mconv7" in name or name.endswith("_logits") for name in plain)
+
+
+def test_rounding_a_kernel_keeps_each_channel_within_half_a_step():
+    layer = keras.layers.Conv2D(3, 1, use_bias=True)
+    layer.build((None, 4, 4, 5))
+    kernel = np.float32(np.random.default_rng(0).normal(size=(1, 1, 5, 3)) * [1, 10, 100])
+    layer.kernel.assign(kernel)
+    picture = np.eye(5, dtype=np.float32).reshape(1, 1, 5, 5)   # each cell asks for one row of the kernel
+    got = np.asarray(quantization.RoundedKernel(layer)(picture))[0, 0]
+    step = np.abs(kernel[0, 0]).max(0) / 127
+    np.testing.assert_array_less(np.abs(got - kernel[0, 0]), 0.501 * step[None].repeat(5, 0))
+    np.testing.assert_allclose(got / step, (got / step).round(), atol=1e-3)
+
+
+def test_what_is_joined_is_on_one_scale(pair):
+    _, model, _ = pair
+    readers = quantization._readers(model)
+    names = [layer.name for layer in model.layers if isinstance(layer, keras.layers.Concatenate)
+             and all(isinstance(reader, keras.layers.Conv2D) for reader in readers[layer.name])]
+    assert names
+    probed = [name for name in readers if any(reader.name in names for reader in readers[name])] + names
+    ranges = quantization._ranges(model, probed, readers, IMAGES)
+    assert len(set(ranges.values())) == 1
