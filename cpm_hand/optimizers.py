@@ -8,6 +8,7 @@ import keras
 from keras import ops
 
 ADAM_EPSILON = 1e-8
+HEADS = ("_logits/", "conv6_2_CPM/", "Mconv7_stage")  # in the paths of kernels that write maps
 
 
 class Muon(keras.optimizers.Muon):
@@ -15,7 +16,8 @@ class Muon(keras.optimizers.Muon):
 
     A kernel [h, w, in, out] is stepped as the matrix [h * w * in, out]: its momentum is replaced by the nearest
     matrix with orthonormal rows or columns, so that all directions learn alike, and scaled to 0.2 times the step size
-    in the root mean square. Biases and scales are stepped by Adam.
+    in the root mean square. Biases are stepped by Adam, and so are the kernels that write maps, as Muon's author
+    advises for the last layer.
 
     Args:
         learning_rate: as for Adam.
@@ -29,7 +31,7 @@ class Muon(keras.optimizers.Muon):
         self.matmul_dtype = matmul_dtype
 
     def _should_use_adamw(self, variable) -> bool:
-        return len(variable.shape) < 2
+        return len(variable.shape) < 2 or any(head in variable.path for head in HEADS)
 
     def _muon_update_step(self, gradient, variable, lr, m):
         self.assign(m, self.momentum * m + gradient)

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from cpm_hand import optimizers
+from cpm_hand import nets, optimizers
 
 
 def step(gradient, start=None, **settings):
@@ -48,6 +48,17 @@ def test_bfloat16_products_give_nearly_the_same_step():
 def test_biases_are_stepped_by_adam():
     gradient = np.float32([1.0, -2.0, 1e-3])
     np.testing.assert_allclose(step(gradient), [-1, 1, -1], rtol=1e-3)
+
+
+@pytest.mark.parametrize("net", ["cpm", "cpm_lite"])
+def test_kernels_that_write_maps_are_stepped_by_adam_and_all_others_are_not(net):
+    model = nets.Spec(net, size=32, stages=2, width=1 / 16).build()
+    optimizer = optimizers.Muon()
+    optimizer.build(model.trainable_variables)
+    by_adam = {variable.path for variable, velocity in zip(model.trainable_variables, optimizer.adam_velocities)
+               if velocity is not None and len(variable.shape) == 4}
+    maps = {"cpm": ("conv6_2_CPM", "Mconv7_stage2"), "cpm_lite": ("maps_stage1_logits", "maps_stage2_logits")}[net]
+    assert by_adam == {f"{name}/kernel" for name in maps}
 
 
 def test_a_gradient_of_zero_moves_nothing():
