@@ -49,9 +49,9 @@ def cut(picture: np.ndarray, square, mirrored: bool, size: int) -> np.ndarray:
 def _span(start: float, side: float, size: int, length: int) -> slice:
     """The pixels that a square covers along one axis, and two input pixels more on each side for the sampling.
 
-    Their number is a multiple of what `images.warp` shrinks by, which OpenCV averages in a third of the time.
+    Their number is a multiple of what `images.warp` shrinks by, where that is fastest.
     """
-    margin, step = 2 + 2 * side / size, max(int(side / size), 1)
+    margin, (step, _) = 2 + 2 * side / size, images.reduction(size / side)
     first, last = max(int(start - margin), 0), min(math.ceil(start + side + margin), length)
     count = math.ceil(max(last - first, 0) / step) * step
     first = max(min(first, length - count), 0)

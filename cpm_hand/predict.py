@@ -157,7 +157,10 @@ class Predictor:
                                          for picture in pictures])
             if self.scales == (1.0,) and not outputs:
                 return found
-            squares = [[hand.box for hand in hands] for hands in found]
+            again = self._run(pictures, [self._at_scales([hand.box for hand in hands]) for hands in found], outputs)
+            # Other crops may be less sure of a hand, or two of them show the same one.
+            return [[hand for hand in search.strongest(hands, self.max_hands) if hand.presence >= self.threshold]
+                    for hands in again]
         return self._run(pictures, [self._at_scales(around) for around in squares], outputs)
 
     def _at_scales(self, squares) -> Generator[np.ndarray, list[Hand], list[Hand]]:

@@ -16,6 +16,8 @@ FINEST = 4       # the smallest windows have this part of the picture's longer s
 STEP = 0.5       # from one window to the next, in sides of a window: a hand of half a side lies whole in one of them
 CANDIDATES = 4   # places that are looked at again, at least
 ROUNDS = 4       # how often they are looked at again, at most
+SHRINK = 0.6     # a square has at least this part of the side of the one, or of the window, that was looked at before
+LEAST = 0.3      # and of the first: a net that runs after a fingertip ends with a crop of skin
 SETTLED = 0.06   # a square that would move or grow by less than this share of its side
 SAME = 0.5       # two finds of which one covers this share of the other are one hand
 SURE = 0.4       # joints below this share of the better joints' score do not say where the hand is
@@ -41,10 +43,12 @@ def find(width: int, height: int, input_size: int, *, max_hands: int = 1,
         float32 [N, 4]: squares to look at, x, y, w, h in px; to be sent a list of what was seen in each.
 
     Returns:
-        What was seen of each hand, the strongest first.
+        What was seen of each hand, the strongest first. One at least where threshold is 0.
     """
-    seen = yield windows(width, height, input_size)
-    places = [_Place(look) for look in strongest(seen, max(CANDIDATES, 2 * max_hands))]
+    squares = windows(width, height, input_size)
+    in_windows = yield squares
+    sides = {id(look): square[2] for look, square in zip(in_windows, squares)}
+    places = [_Place(look, sides[id(look)]) for look in strongest(in_windows, max(CANDIDATES, 2 * max_hands))]
     looks = []                 # a window may show half a hand or two: it only says where to look
     for _ in range(ROUNDS):
         moving = [place for place in places if place.moves(width, height)]
@@ -57,23 +61,31 @@ def find(width: int, height: int, input_size: int, *, max_hands: int = 1,
         # Of places that have run into each other, only one is looked at again.
         apart = {id(look) for look in strongest([place.look for place in places], len(places))}
         places = [place for place in moving if id(place.look) in apart]
-    return [look for look in strongest(looks, max_hands) if look.presence >= threshold]
+    # Where all that was seen lies beside the picture, there was nowhere to look again.
+    return [look for look in strongest(looks or in_windows, max_hands) if look.presence >= threshold]
 
 
 class _Place:
     """What was seen last at one place, and the square that it was seen in; None where that was a window."""
 
-    def __init__(self, look):
-        self.look, self.square = look, None
+    def __init__(self, look, window_side: float):
+        self.look, self.square, self.side, self.first_side = look, None, window_side, None
 
     def moves(self, width: int, height: int) -> bool:
         """Put the square around what was seen, and say whether that changes what one sees of the picture."""
-        before, self.square = self.square, geometry.widen(joint_box(self.look.keypoints))
+        before, side_before = self.square, self.side
+        self.square = geometry.widen(joint_box(self.look.keypoints))
+        if self.square[2] < SHRINK * side_before:
+            self.square = geometry.widen(self.square, SHRINK * side_before / self.square[2])
         x, y, side, _ = self.square
+        self.side = side
         if x >= width or y >= height or x + side <= 0 or y + side <= 0 or side > 100 * max(width, height):
             return False
         if before is None:
+            self.first_side = side
             return True
+        if side < LEAST * self.first_side:
+            return False
         shift = np.abs(self.square[:2] + side / 2 - before[:2] - before[2] / 2).max()
         return max(shift, abs(side - before[2])) > SETTLED * before[2]
 

@@ -72,6 +72,16 @@ def test_a_picture_without_a_hand_shows_what_the_net_believes_and_no_skeleton(ru
     assert (tmp_path / "photo_stages.png").exists()
 
 
+@pytest.mark.parametrize("shape", [(1, 1), (1, 131), (3, 900)])
+def test_a_picture_of_a_pixel_or_a_thin_one_is_a_picture(run, tmp_path, capsys, shape):
+    images.write(tmp_path / "thin.png", np.full((*shape, 3), 90, np.uint8))
+    for threshold, said in ((0, "presence"), (1, "no hand found")):
+        assert call(f"--graph_path={run}", tmp_path / "thin.png", f"--output_dir={tmp_path}/out",
+                    f"--threshold={threshold}") == 0
+        assert said in capsys.readouterr().out
+    assert len(os.listdir(tmp_path / "out")) == 4
+
+
 def test_dashes_and_a_box_are_taken(run, photo, tmp_path, capsys):
     given = f"--graph-path={run}", f"--image-path={photo}", f"--output_dir={tmp_path}", "--box=40,30,20,25"
     assert call(*given) == 0
@@ -180,6 +190,10 @@ def test_files_folders_and_patterns_become_paths_each_once(tmp_path, monkeypatch
     assert cli.expand(["odd[1].jpg"]) == ["odd[1].jpg"]                # a file of that name, no pattern
     with pytest.raises(ValueError, match=r"in/deep/\*.gif: no file fits this pattern"):
         cli.expand(["in/deep/*.gif"])
+    with pytest.raises(ValueError, match="the name of a picture is empty"):
+        cli.expand([""])
+    pathlib.Path("in/folder.png").mkdir()                              # a folder, whatever it is called
+    assert cli.expand(["in"]) == ["in/a.JPG", "in/b.jpg"]
     pathlib.Path("empty").mkdir()
     with pytest.raises(ValueError, match="empty/: no pictures in this folder .* give 'empty/"):
         cli.expand(["empty/"])
@@ -247,6 +261,8 @@ def test_several_artefacts_and_sets_are_told_apart(run, tmp_path, capsys):
     (["--data=cmu_manual=x"], "error: --evaluate needs a labelled set, --data=NAME=DIR, and --data needs --evaluate."),
     (["--evaluate", "--data=mine=x"], "error: --data=mine=x: unknown dataset 'mine'"),
     (["--evaluate", "--data=cmu_manual=none"], "error: none: no such folder"),
+    (["--evaluate", "--data=cmu_manual=x", "--write_csv=x.csv"], "error: --write_csv is not for --evaluate, which"),
+    (["--evaluate", "--data=cmu_manual=x", "--box=1,2,3,4"], "error: --box is not for --evaluate, which"),
 ])
 def test_an_evaluation_of_nothing_is_one_line(run, capsys, arguments, text):
     status, error = status_and_error(capsys, f"--graph_path={run}", *arguments)

@@ -431,6 +431,22 @@ def test_nothing_but_bad_samples_is_an_error_even_when_they_are_skipped(tmp_path
         datasets.read("coco", write(tmp_path, [annotation(keypoints=[])]), skip_bad=True)
 
 
+@pytest.mark.parametrize(("annotations", "images"), [
+    ([], []), ([annotation(keypoints=flat(v=0))], None), ([annotation(iscrowd=1)], None)])
+def test_a_file_without_anything_labelled_is_an_error_and_no_crash(tmp_path, annotations, images):
+    with pytest.raises(ValueError, match="no hand with a labelled joint and no picture without a hand"):
+        datasets.read("coco", write(tmp_path, annotations, images))
+
+
+def test_a_picture_that_is_listed_twice_is_not_one_without_a_hand(tmp_path):
+    labels = labels_of(tmp_path, images=[picture(), picture(2, file_name="1.jpg")])
+    assert labels.has_hand.tolist() == [True]
+
+
+def test_a_size_that_is_not_given_is_the_files(tmp_path):
+    assert labels_of(tmp_path, images=[picture(width=None, height=None)]).num_hands == 1
+
+
 # The command line
 
 def test_verify_recognises_the_set_one_level_down_and_finds_what_a_header_does_not_show(tmp_path):

@@ -162,6 +162,18 @@ def test_others_may_read_what_is_written(tmp_path):
     assert (tmp_path / "a.png").stat().st_mode & 0o777 == 0o644
 
 
+def test_a_link_stays_one_and_a_pipe_is_written_to(tmp_path):
+    os.symlink("real.txt", tmp_path / "link.txt")
+    for text in (b"new", b"newer"):
+        images.write_bytes(tmp_path / "link.txt", text)
+        assert (tmp_path / "link.txt").is_symlink() and (tmp_path / "real.txt").read_bytes() == text
+    os.mkfifo(tmp_path / "pipe")                                       # as /dev/stdout is one, or a device
+    reader = os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK)
+    images.write_bytes(tmp_path / "pipe", b"through it")
+    assert os.read(reader, 99) == b"through it" and (tmp_path / "pipe").is_fifo()
+    os.close(reader)
+
+
 # Warping
 
 def dot_at(x, y, size):
@@ -184,6 +196,26 @@ def test_a_dot_lands_where_geometry_says_however_much_the_picture_shrinks(shrink
     moved = images.warp(dot_at(151, 170, 350), matrix, round(300 / shrink))
     expected = geometry.apply(matrix, np.array([[151.0, 170.0]]))[0]
     np.testing.assert_allclose(centre_of(moved), expected, atol=0.1)
+
+
+@pytest.mark.parametrize("shrink", [7.9, 8.0, 12.3, 14.0, 20.5, 33.0])
+@pytest.mark.parametrize("corner", [(-40, -70), (100, 130)])
+def test_a_blob_in_a_large_picture_lands_there_too_though_not_every_row_is_read(shrink, corner):
+    rows, columns = np.indices((1501, 1613))
+    blob = 255 * np.exp(-((columns - 751.3) ** 2 + (rows - 690.8) ** 2) / (2 * 60.0**2))
+    matrix = geometry.crop_matrix((*corner, 1300, 1300), round(1300 / shrink))
+    moved, border = (images.warp(np.uint8(picture)[..., None].repeat(3, 2), matrix, round(1300 / shrink)).astype(int)
+                     for picture in (blob, 0 * blob))
+    expected = geometry.apply(matrix, np.array([[751.3, 690.8]]))[0]
+    np.testing.assert_allclose(centre_of(moved - border), expected, atol=0.1)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 3000), (3000, 1), (5, 40)])
+def test_thin_pictures_can_be_shrunk_as_much_as_one_likes(shape):
+    image = np.full((*shape, 3), 7, np.uint8)
+    for shrink in (2, 9, 50, 1000):
+        matrix = geometry.crop_matrix(geometry.whole_picture_box(*shape[::-1]), max(max(shape) // shrink, 1))
+        assert images.warp(image, matrix, max(max(shape) // shrink, 1)).min() >= 7
 
 
 def test_a_picture_of_the_inputs_size_is_left_as_it_is():

@@ -9,7 +9,7 @@ import psutil
 import pytest
 from PIL import Image
 
-from cpm_hand import checkpoints, geometry, images, nets, predict, runtimes
+from cpm_hand import checkpoints, geometry, images, nets, predict, runtimes, search
 from cpm_hand.hand import HAND
 from cpm_hand.targets import BeliefMaps
 
@@ -345,6 +345,20 @@ def test_a_found_hand_is_looked_at_in_all_scales_too(found):
     hand = sole(predict.Predictor(artefact, scales=(1, 1.2))(PICTURE))
     assert_finds(hand, TRUTH, atol=0.5)
     assert artefact.batches[-1] == 2
+
+
+def test_at_other_scales_too_hands_come_the_strongest_first_once_and_above_the_threshold():
+    """Scales of which none is the one that the search ended with: one hand is known there, the other is not."""
+    truths = [dotted_hand(90, 120, 80), dotted_hand(300, 100, 120, seed=1)]
+    picture = dots(480, 240, truths)
+    whole = predict.Predictor(ColourNet(), max_hands=3)(picture)
+    assert len(whole) == 2
+    lost = predict.Predictor(ColourNet(part=(0.4, 0.95)), max_hands=3, scales=(2.0,))(picture)
+    assert lost == []                                                  # a hand of 23 % of the input is unknown
+    far = predict.Predictor(ColourNet(part=(0.1, 0.95)), max_hands=3, scales=(4.0,), threshold=0.0)(picture)
+    boxes = [search.joint_box(hand.keypoints) for hand in far]
+    assert all(search.overlap(one, other) < search.SAME for one, other in itertools.combinations(boxes, 2))
+    assert [hand.presence for hand in far] == sorted([hand.presence for hand in far], reverse=True)
 
 
 @pytest.mark.parametrize("with_boxes", [False, True])

@@ -160,6 +160,71 @@ def test_a_net_whose_finds_run_away_is_not_followed_out_of_the_picture():
             assert x < 640 and y < 480 and x + side > 0 and y + side > 0
 
 
+def chase(truth, sees_fingertip, part=0.12):
+    """A net that believes in the hand's first fingertip alone wherever sees_fingertip(square), else in the hand."""
+    def look(square):
+        if not sees_fingertip(square):
+            return fitted_net([truth])(square)
+        x, y = truth[0]
+        points = hand_at(x, y, part * square[2])
+        return Look(np.column_stack([points, np.full(21, 0.3)]), 0.3, square)
+    return look
+
+
+def test_a_net_that_runs_after_a_fingertip_is_not_followed_into_a_crop_of_skin():
+    truth = hand_at(640, 360, 300)
+    _, rounds = run(1280, 720, chase(truth, lambda square: True))
+    first = max(square[2] for square in rounds[1])
+    for before, after in zip(rounds[1:], rounds[2:]):
+        assert min(square[2] for square in after) >= 0.999 * search.SHRINK * min(square[2] for square in before)
+    assert min(square[2] for squares in rounds[1:] for square in squares) >= 0.3 * first * 0.999
+
+
+def test_after_one_look_at_a_fingertip_the_hand_is_still_in_the_square():
+    """The net is wrong once, about the first square around the hand: its next square still holds most of it."""
+    truth, wrong = hand_at(640, 360, 300), []
+
+    def once(square):
+        if square[2] in (1280, 640, 320) or wrong and not np.array_equal(square, wrong[0]):
+            return False
+        wrong.append(square)
+        return True
+
+    (found,), _ = run(1280, 720, chase(truth, once))
+    assert wrong
+    np.testing.assert_allclose(found.keypoints[:, :2], truth)
+
+
+def test_a_window_in_which_only_a_fingertip_was_seen_does_not_lead_into_it():
+    truth = hand_at(640, 360, 300)
+    (found,), _ = run(1280, 720, chase(truth, lambda square: square[2] in (1280, 640, 320), part=0.02))
+    np.testing.assert_allclose(found.keypoints[:, :2], truth)
+
+
+@pytest.mark.parametrize("too_large", [1.5, 2.5, 3.2])
+def test_a_hand_that_looked_larger_in_its_window_is_not_lost(too_large):
+    truth = hand_at(640, 360, 100)
+
+    def look(square):
+        seen = fitted_net([truth])(square)
+        if square[2] in (1280, 640, 320):
+            x, y = (truth.max(0) + truth.min(0)) / 2
+            return seen._replace(keypoints=np.column_stack([hand_at(x, y, 100 * too_large), np.full(21, 0.6)]),
+                                 presence=0.6)
+        return seen
+
+    (found,), _ = run(1280, 720, look)
+    np.testing.assert_allclose(found.keypoints[:, :2], truth)
+    assert found.square[2] < 1.3 * 2.2 * 100
+
+
+def test_with_threshold_0_there_is_always_a_find_even_beside_the_picture():
+    def beside(square):
+        return Look(np.column_stack([hand_at(-900, -900, 50), np.full(21, 0.1)]), 0.1, square)
+
+    assert len(run(640, 480, beside)[0]) == 1 and run(640, 480, beside, threshold=0.2)[0] == []
+
+
 def test_joints_that_nobody_believes_in_do_not_say_where_the_hand_is():
     points = hand_at(100, 100, 60)
     keypoints = np.column_stack([points, np.full(21, 0.8)])

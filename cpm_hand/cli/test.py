@@ -144,6 +144,9 @@ def _evaluate(pictures: list[str], values) -> int:
         raise ValueError(f"--evaluate takes labelled sets, --data=NAME=DIR, and not pictures like {pictures[0]}.")
     if not values.evaluate or not values.data:
         raise ValueError("--evaluate needs a labelled set, --data=NAME=DIR, and --data needs --evaluate.")
+    for name in ("box", "write_json", "write_openpose_json", "write_csv", "show"):
+        if values[name].value:
+            raise ValueError(f"--{name} is not for --evaluate, which writes its own files into --output_dir.")
     command.quiet_tensorflow()
     from cpm_hand import datasets, evaluation, html_report, results, sets
 
@@ -184,12 +187,15 @@ def expand(arguments: list[str]) -> list[str]:
     """Files, folders and patterns to the paths of pictures, each once, in the order given and else by name.
 
     Raises:
-        ValueError: a folder or a pattern without pictures.
+        ValueError: a folder or a pattern without pictures, or an empty name.
     """
     paths = []
     for argument in arguments:
+        if not argument:
+            raise ValueError("the name of a picture is empty; give a file, a folder or a pattern.")
         if os.path.isdir(argument):
-            some = sorted(str(path) for path in pathlib.Path(argument).iterdir() if path.suffix.lower() in SUFFIXES)
+            some = sorted(str(path) for path in pathlib.Path(argument).iterdir()
+                          if path.suffix.lower() in SUFFIXES and not path.is_dir())
             if not some:
                 raise ValueError(f"{argument}: no pictures in this folder (looked for {', '.join(SUFFIXES)}); for "
                                  f"folders below it give '{argument.rstrip(os.sep)}/**/*.jpg'.")

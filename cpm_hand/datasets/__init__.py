@@ -50,6 +50,8 @@ def read(name: str, root, skip_bad: bool = False) -> tuple[Labels, list[str]]:
     """
     check_name(name)
     labels, problems = DATASETS[name](root, skip_bad)
+    if not labels.num_hands and not problems:
+        raise ValueError(f"{root}: no hand with a labelled joint and no picture without a hand; label some joints.")
     if not labels.num_hands:
         raise ValueError(f"{root}: all {len(problems)} samples are bad; the first: {problems[0]}")
     return labels, problems

@@ -104,8 +104,9 @@ def read(root, skip_bad: bool = False) -> tuple[Labels, list[str]]:
     # Whatever is wrong with an annotation, there is something in its picture.
     taken = {repr(item.get("image_id")) for item in data["annotations"]
              if isinstance(item, dict) and item.get("category_id") not in others}
-    rows += [(picture.number, _no_hand(picture, skeleton)) for name, picture in pictures.items()
-             if picture and repr(name) not in taken]
+    full = {picture.path for name, picture in pictures.items() if picture and repr(name) in taken}
+    rows += [(picture.number, _no_hand(picture, skeleton)) for picture in pictures.values()
+             if picture and picture.path not in full]
     rows.sort(key=lambda row: row[0])
     return from_rows([row for _, row in rows], skeleton), problems
 
@@ -217,7 +218,7 @@ def _picture(path, number: int, entry, times: Counter, folders: list[pathlib.Pat
         size = images.read_size(file)
     except images.BadImage as error:
         raise BadSample(str(error)) from None
-    labelled = entry.get("width", size[0]), entry.get("height", size[1])
+    labelled = tuple(side if entry.get(key) is None else entry[key] for key, side in zip(("width", "height"), size))
     if labelled != size:
         advice = "save it turned as its EXIF data say, and label that" if labelled == size[::-1] else \
             "bring the picture that was labelled"
