@@ -65,8 +65,8 @@ def test_the_commands_run_in_their_order(tmp_path):
 
 def test_every_flag_in_the_readme_exists():
     source = "".join(path.read_text() for path in (ROOT / "cpm_hand").rglob("*.py"))
-    source += (ROOT / "benchmarks" / "step.py").read_text()
-    known = set(re.findall(r'DEFINE\w*\((?:_\w+\(\), )?\s*"(\w+)"', source)) | {"flagfile", "help", "logdir"}
+    source += "".join(path.read_text() for path in (ROOT / "benchmarks").glob("*.py"))
+    known = set(re.findall(r'DEFINE\w*\((?:_\w+\(\), )*\s*"(\w+)"', source)) | {"flagfile", "help", "logdir"}
     for flag in re.findall(r"--([a-z][\w-]*)", README.replace("---", "")):
         assert flag.replace("-", "_") in known, f"README names --{flag}"
 
