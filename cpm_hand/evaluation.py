@@ -117,7 +117,7 @@ def evaluate(predictor, labels: Labels, protocol: str = "G", batch_size: int = 1
     if protocol not in PROTOCOLS:
         raise ValueError(f"unknown protocol '{protocol}'; the protocols are {', '.join(PROTOCOLS)}.")
     most = most_hands(labels)
-    if protocol == "W" and getattr(predictor, "max_hands", most) < most:
+    if protocol == "W" and predictor.max_hands < most:
         raise ValueError(f"the pictures show up to {most} labelled hands and the Predictor looks for "
                          f"{predictor.max_hands}; make it with max_hands={most}.")
     sizes = {path: images.read_size(path) for path in dict.fromkeys(labels.paths.tolist())}  # and all are there

@@ -102,7 +102,8 @@ def export(checkpoint_path, destinations: dict[str, str | os.PathLike], choice: 
         net = runtimes.restore_net(checkpoint, size=choice.size, stages=choice.stages, policy=policy)
         return inference.inference_model(net, spec.target, maps=maps)
 
-    reference, model = model_of(), model_of(maps=choice.maps)
+    reference = model_of()
+    model = reference if choice.maps else model_of(maps=False)
     if choice.precision == "int8":
         model = quantization.int8(model, _calibration(calibration_data, spec.size, description.hands))
     pictures = parity.rendered(spec.size, num_pictures, spec.skeleton.num_joints)

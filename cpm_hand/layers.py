@@ -1,7 +1,29 @@
-"""Layers that several nets end in."""
+"""What several nets have in common: what they refuse, and the layers that they end in."""
 
 import keras
 from keras import layers, ops
+
+from cpm_hand import geometry
+
+
+def check(size: int, multiple: int, stages: int, width: float, usual: str = "") -> None:
+    """Refuse to build a pose machine that cannot be.
+
+    Args:
+        size: side of the square input, px.
+        multiple: the size must be one of this.
+        stages: number of stages.
+        width: factor on the hidden channels.
+        usual: what to say of the usual width, in brackets.
+
+    Raises:
+        ValueError: a size that the cells do not tile, no stage, or no channel left.
+    """
+    geometry.check_size(size, multiple)
+    if stages < 1:
+        raise ValueError(f"a pose machine has at least 1 stage, got stages={stages}.")
+    if width <= 0:
+        raise ValueError(f"width must be above 0{usual}, got width={width}.")
 
 
 @keras.saving.register_keras_serializable(package="cpm_hand")

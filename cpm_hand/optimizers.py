@@ -38,6 +38,7 @@ class Muon(keras.optimizers.Muon):
         direction = gradient + self.momentum * m
         rows, columns = _matrix_shape(variable.shape)
         matrix = ops.reshape(direction, (rows, columns))
+        # The iteration divides by the norm itself, but in matmul_dtype, where a large gradient's would be inexact.
         matrix = ops.cast(matrix / (ops.norm(matrix) + 1e-7), self.matmul_dtype)
         orthogonal = ops.cast(self.zeropower_via_newtonschulz5(matrix, self.ns_steps), variable.dtype)
         scale = ops.cast(lr, variable.dtype) * self.rms_rate * max(rows, columns) ** 0.5

@@ -1,24 +1,9 @@
 """The benchmarks of search and Predictor run with tiny settings, and their files hold what they promise."""
 
-import json
-import pathlib
-import subprocess
-import sys
-
 import pytest
+from test_benchmarks import numbers
 
 from cpm_hand import checkpoints, nets
-
-BENCHMARKS = pathlib.Path(__file__).parents[1] / "benchmarks"
-
-
-def bench(name, tmp_path, *arguments):
-    """What a benchmark printed, and its JSON."""
-    output = tmp_path / "numbers.json"
-    done = subprocess.run([sys.executable, BENCHMARKS / f"{name}.py", f"--output={output}", *map(str, arguments)],
-                          capture_output=True, text=True, timeout=600, check=False)
-    assert done.returncode == 0, done.stderr
-    return done.stdout, json.loads(output.read_text())
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +19,7 @@ def run(tmp_path_factory):
 def test_the_search_benchmark_gives_what_was_found_what_was_not_there_and_the_time(run, tmp_path):
     given = (f"--graph_path={run}", "--count=3", "--size=160x120", "--hand_px=40", "--hand_px=80",
              f"--data={tmp_path}/scenes", "--workers=1", "--calibrate", "--threshold=0")
-    printed, read = bench("search", tmp_path, *given)
+    printed, read = numbers(tmp_path, "search", *given)
     assert [row["hands"] for row in read["rows"]] == ["all", "40-53 px", "53-67 px", "67-80 px"]
     assert read["rows"][0]["count"] == 3 == sum(row["count"] for row in read["rows"][1:])
     assert read["rows"][0]["false"] == 1 and 0 <= read["rows"][0]["found"] <= 1      # at threshold 0
@@ -42,13 +27,13 @@ def test_the_search_benchmark_gives_what_was_found_what_was_not_there_and_the_ti
     empty = [each["presence"] for each in read["scenes"][3:]]
     assert read["calibrated"][0]["false"] == 0 and read["calibrated"][0]["threshold"] == pytest.approx(max(empty))
     assert "threshold for 5% false detections" in printed and read["ms_per_picture"]["median"] > 0
-    again, _ = bench("search", tmp_path, *given)                                     # from the kept scenes
+    again, _ = numbers(tmp_path, "search", *given)                                     # from the kept scenes
     assert again.splitlines()[:2] == printed.splitlines()[:2]
 
 
 @pytest.mark.slow
 def test_the_predictor_benchmark_gives_its_own_share_of_a_call(run, tmp_path):
-    printed, read = bench("predict", tmp_path, f"--graph_path={run}", "--size=64x48", "--calls=3", "--repeats=2")
+    printed, read = numbers(tmp_path, "predict", f"--graph_path={run}", "--size=64x48", "--calls=3", "--repeats=2")
     (row,) = read["rows"]
     assert row["size"] == "64x48" and 0 < row["own_ms"]["median"] < row["call_ms"]["max"]
     assert 0 < row["own_percent"]["min"] <= row["own_percent"]["max"] < 100

@@ -4,7 +4,7 @@ import time
 
 import numpy as np
 import pytest
-from weight_files import CAFFE, damaged, write_caffe
+from weight_files import CAFFE, count_refused, write_caffe
 
 from cpm_hand import caffe
 from cpm_hand.foreign import BadWeights
@@ -74,12 +74,6 @@ def test_two_layers_of_one_name_are_refused(tmp_path):
 
 def test_a_damaged_file_is_refused_or_has_other_numbers_and_takes_no_time(tmp_path):
     path = write_caffe(tmp_path / "net.caffemodel", LAYERS)
-    data, start, refused = path.read_bytes(), time.process_time(), 0
-    for variant in damaged(data, range(len(data))):
-        try:
-            read(path, variant)
-        except BadWeights as error:
-            assert "net.caffemodel" in str(error)
-            refused += 1
-    assert refused > len(data) / 2  # a flip in a weight cannot be told: the format has no checksum
+    size, start = path.stat().st_size, time.process_time()
+    assert count_refused(path, caffe.read) > size / 2  # a flip in a weight cannot be told: the format has no checksum
     assert time.process_time() - start < 10

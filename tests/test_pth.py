@@ -11,7 +11,7 @@ from weight_files import (
     Calls,
     Storage,
     Tensor,
-    damaged,
+    count_refused,
     state_dict,
     stream_bytes,
     torch_pickle,
@@ -153,12 +153,6 @@ def test_a_stream_of_another_length_than_its_tensors_is_refused(tmp_path, change
 def test_a_damaged_file_is_refused_or_has_other_numbers_and_takes_no_time(tmp_path, layout):
     path = write_pth(tmp_path / "net.pth", {"conv.weight": np.float32(RNG.normal(size=(2, 3))),
                                             "conv.bias": np.float32([1, 2])}, layout)
-    data, start, refused = path.read_bytes(), time.process_time(), 0
-    for variant in damaged(data, range(len(data))):
-        try:
-            read(path, variant)
-        except BadWeights as error:
-            assert "net.pth" in str(error)
-            refused += 1
-    assert refused > len(data)
+    size, start = path.stat().st_size, time.process_time()
+    assert count_refused(path, pth.read) > size
     assert time.process_time() - start < 20

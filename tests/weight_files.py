@@ -11,6 +11,8 @@ import zipfile
 import numpy as np
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
+from cpm_hand.foreign import BadWeights
+
 STREAM_HEAD = 0x1950a86a20f9469cfc6c, 1001, {"protocol_version": 1001, "little_endian": True,
                                              "type_sizes": {"short": 2, "int": 4, "long": 4}}
 
@@ -177,8 +179,20 @@ class Calls:
         return self.call
 
 
-def damaged(data: bytes, positions) -> list[bytes]:
-    """Cut short, and with a byte changed, at each position."""
-    return [variant for position in positions
-            for variant in (data[:position],
-                            data[:position] + bytes([data[position] ^ 0x15]) + data[position + 1:])]
+def count_refused(path, read) -> int:
+    """Cut a file short and change a byte, at each position, and count how often reading it is refused by its name.
+
+    Args:
+        path: of a sound file, which is overwritten.
+        read: of a path; anything but success or BadWeights fails the test.
+    """
+    data, refused = path.read_bytes(), 0
+    for position, byte in enumerate(data):
+        for variant in (data[:position], data[:position] + bytes([byte ^ 0x15]) + data[position + 1:]):
+            path.write_bytes(variant)
+            try:
+                read(path)
+            except BadWeights as error:
+                assert path.name in str(error)
+                refused += 1
+    return refused

@@ -1,6 +1,6 @@
 """Train a hand keypoint detector.
 
-    python train.py                                  (renders a set of hands and trains a narrow net on it)
+    python train.py                                  (renders a set of hands and trains a compact net on it)
     python train.py --datapath=hand_labels_synth
     python train.py --flagfile=models/cpm_cmu.flags --data=cmu_synth=DIR:1 --data=cmu_manual=DIR:1
 

@@ -10,8 +10,7 @@ Source: Simon et al. 2017, arXiv:1704.07809; OpenPose, models/hand/pose_deploy.p
 import keras
 from keras import layers, ops
 
-from cpm_hand import geometry
-from cpm_hand.layers import Stages
+from cpm_hand.layers import Stages, check
 
 STRIDE = 8
 # Width of each 3x3 convolution, by block; a pool follows each of the first three blocks.
@@ -49,11 +48,7 @@ def cpm(*, size: int = 368, stages: int = 6, width: float = 1.0, maps: int = 22)
     Raises:
         ValueError: a size that the cells do not tile, no stage, or no channel left.
     """
-    geometry.check_size(size, STRIDE)
-    if stages < 1:
-        raise ValueError(f"a pose machine has at least 1 stage, got stages={stages}.")
-    if width <= 0:
-        raise ValueError(f"width must be above 0 (1 is the published net), got width={width}.")
+    check(size, STRIDE, stages, width, usual=" (1 is the published net)")
 
     def conv(x, name: str, channels: int, kernel: int, initializer: str = "he_normal"):
         return layers.Conv2D(max(round(channels * width), 1), kernel, padding="same", activation="relu",

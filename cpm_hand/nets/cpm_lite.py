@@ -13,8 +13,7 @@ import math
 import keras
 from keras import layers
 
-from cpm_hand import geometry
-from cpm_hand.layers import SpatialBelief, Stages
+from cpm_hand.layers import SpatialBelief, Stages, check
 from cpm_hand.targets import BeliefMaps
 
 TARGET = BeliefMaps(stride=4, sigma_px=5.0)
@@ -41,11 +40,7 @@ def cpm_lite(*, size: int = 128, stages: int = 3, width: float = 1.0, maps: int 
     Raises:
         ValueError: a size that the trunk does not divide, no stage, or no channel left.
     """
-    geometry.check_size(size, COARSEST)
-    if stages < 1:
-        raise ValueError(f"a pose machine has at least 1 stage, got stages={stages}.")
-    if width <= 0:
-        raise ValueError(f"width must be above 0, got width={width}.")
+    check(size, COARSEST, stages, width)
     cells = (size // TARGET.stride) ** 2
 
     def conv(x, name: str, channels: int, kernel: int = 3, stride: int = 1, *, relu: bool = True, gain: float = 2.0):

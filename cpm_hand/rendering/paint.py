@@ -157,22 +157,9 @@ def cover(sheet, turn, start, table, labels):
 
 
 @numba.njit(cache=True, nogil=True)
-def texels_of_plane(camera, corner, u, v, per_metre):
-    """The homography from the picture to the texture of a parallelogram in space.
-
-    Args:
-        camera: float64 [3, 3], metres to homogeneous px.
-        corner: float64 [3], m; texel (0, 0) lies there.
-        u: float64 [3], an edge, m.
-        v: float64 [3], the other edge, m.
-        per_metre: texels per metre.
-
-    Returns:
-        float64 [3, 3], px to texels, with denominator 1 at the middle, and the depth there in m; depth 0 if the
-        plane is seen edge on.
-    """
+def _texels(camera, corner, u, v, per_metre):
+    """The homography and depth of `lay`; depth 0 if the plane is seen edge on."""
     plane = np.empty((3, 3))
-    depth = 0.0
     length_u, length_v = np.sqrt((u * u).sum()) * per_metre, np.sqrt((v * v).sum()) * per_metre
     for i in range(3):
         plane[i, 0] = (camera[i] * u).sum() / length_u
@@ -218,8 +205,9 @@ def lay(camera, corner, u, v, per_metre, width, height):
         height: of the picture, px.
 
     Returns:
-        The outline, float64 [K, 2], px; the rest as `texels_of_plane` gives it, with depth 0 also where nothing of it
-        lies in the picture.
+        The outline, float64 [K, 2], px; the homography, float64 [3, 3], px to texels, with denominator 1 at the
+        parallelogram's middle; and the depth there in m, 0 where it is seen edge on or nothing of it lies in the
+        picture.
     """
     points = np.empty((4, 3))
     points[0], points[1], points[2], points[3] = corner, corner + u, corner + u + v, corner + v
@@ -230,5 +218,5 @@ def lay(camera, corner, u, v, per_metre, width, height):
     top, bottom = shape[:, 1].min(), shape[:, 1].max()
     if right < 0 or bottom < 0 or left > width or top > height:
         return shape, nothing, 0.0
-    matrix, depth = texels_of_plane(camera, corner, u, v, per_metre)
+    matrix, depth = _texels(camera, corner, u, v, per_metre)
     return shape, matrix, depth
