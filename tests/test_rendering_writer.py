@@ -83,6 +83,29 @@ def test_a_set_made_otherwise_is_not_mixed_in(some):
         write(some, 13, seed=5, options=SMALL._replace(empty_share=0.5))
 
 
+def test_a_set_made_before_an_option_existed_goes_on_where_the_option_has_its_default(tmp_path):
+    write(tmp_path, 1, seed=5)
+    record = json.loads((tmp_path / "rendered.json").read_text())
+    del record["options"]["look"], record["options"]["second_share"]
+    (tmp_path / "rendered.json").write_text(json.dumps(record))
+    assert write(tmp_path, 2, seed=5) == [2]
+    for other in ({"look": "thermal"}, {"second_share": 0.5}):
+        with pytest.raises(ValueError, match="holds a set made with other settings"):
+            write(tmp_path, 3, seed=5, options=SMALL._replace(**other))
+    del record["options"]["size"]  # not the default's
+    (tmp_path / "rendered.json").write_text(json.dumps(record))
+    with pytest.raises(ValueError, match="holds a set made with other settings"):
+        write(tmp_path, 3, seed=5)
+
+
+@pytest.mark.parametrize("record", ["[]", "7", '{"seed": 5}', '{"seed": 5, "options": []}',
+                                    '{"seed": 5, "options": {"of": "tomorrow"}}'])
+def test_a_record_of_something_else_is_another_set(tmp_path, record):
+    (tmp_path / "rendered.json").write_text(record)
+    with pytest.raises(ValueError, match="holds a set made with other settings"):
+        write(tmp_path, 1, seed=5)
+
+
 def test_a_folder_with_files_of_others_is_left_alone(tmp_path):
     (tmp_path / "synth_rendered").mkdir()
     (tmp_path / "synth_rendered" / "mine.jpg").write_bytes(b"precious")
@@ -132,6 +155,7 @@ def test_the_users_own_pictures_stand_behind_the_hands(tmp_path):
     ({"empty_share": -0.1}, "--empty_share must be between 0 and 1, got -0.1"),
     ({"cut_share": 2}, "--cut_share must be between 0 and 1, got 2"),
     ({"second_share": -0.1}, "--second_share must be between 0 and 1, got -0.1"),
+    ({"look": "sepia"}, "--look=sepia: expected colour or thermal"),
     ({"realism": -1}, "realism must be 0 or more, got -1"),
     ({"pose_weights": {"wave": 1.0}}, "pose weights need classes of"),
     ({"tone_weights": (1, 1, 1)}, "tone_weights must be six numbers"),
@@ -251,6 +275,7 @@ def test_the_command_line_writes_a_set_and_a_sheet_and_explains_itself(tmp_path)
     ("--count=-1", "count=-1"), ("--count=many", "--count=many"), ("--workers=0", "workers=0"),
     ("--empty_share=1.2", "empty_share=1.2"), ("--cut_share=-1", "cut_share=-1"),
     ("--second_share=1.5", "second_share=1.5"),
+    ("--look=sepia", "--look=sepia: expected colour or thermal"),
     ("--backgrounds=nowhere", "nowhere: no such folder"), ("--out=/proc/1/x", "/proc/1/x/rendered.json: cannot be"),
     ("stray", "unexpected arguments ['stray']"),
 ])

@@ -1,4 +1,4 @@
-"""Check a folder of hand data, or look at it.
+"""Check a folder of hand data, look at it, or turn it into a COCO keypoint file.
 
   python -m cpm_hand.datasets verify DIR [--data=NAME]
       counts the hands of every folder, reads all labels, decodes all pictures and prints what is wrong;
@@ -6,6 +6,10 @@
 
   python -m cpm_hand.datasets preview DIR --output=sheet.png [--count=32] [--seed=0] [--data=NAME]
       draws the skeletons of some hands, drawn by lot, over the crops that a net is trained on.
+
+  python -m cpm_hand.datasets coco DIR --output=FILE.json [--joints=wrist,thumb_tip,index_tip] [--data=NAME]
+      writes all labels as one COCO keypoint file, of all joints or of some, in that order. It names its pictures from
+      its own folder on: put it into DIR, or above where DIR itself holds pictures with a .json each.
 
 DIR is a data set, one folder of it, the folder around several, or a COCO file. Its layout tells which data set it is;
 where it does not, --data=NAME does.
@@ -21,6 +25,7 @@ from tqdm import tqdm
 
 from cpm_hand import datasets, draw, geometry, images
 from cpm_hand.cli import command
+from cpm_hand.datasets import coco_writer
 from cpm_hand.labels import Labels, concatenate
 
 CELL_PX = 184
@@ -99,15 +104,52 @@ def preview(root, output, *, count: int = 32, seed: int = 0, data: str | None = 
     """
     if pathlib.Path(output).suffix not in (".png", ".jpg"):
         raise ValueError(f"--output must end in .png or .jpg, got '{output}'.")
-    parts = [datasets.read(folder.data, folder.path, skip_bad=True)
-             for folder in datasets.find(root, data) if folder.path.exists()]
-    labels, num_bad = concatenate([part for part, _ in parts]), sum(len(bad) for _, bad in parts)
+    labels, unread = _read(root, data)
     count = min(count, labels.num_hands)
     rows = np.sort(np.random.default_rng(seed).choice(labels.num_hands, count, replace=False))
     cells = [_crop(labels, row) for row in rows]
     images.write(output, draw.contact_sheet(cells, columns=min(COLUMNS, count), cell_px=CELL_PX))
-    print(f"{output}: {count} of {labels.num_hands} hands"
-          + (f"; {num_bad} samples cannot be read, `verify` says why" if num_bad else ""))
+    print(f"{output}: {count} of {labels.num_hands} hands{unread}")
+
+
+def coco(root, output, *, joints: list[str] | None = None, data: str | None = None) -> None:
+    """Write all labels as one COCO keypoint file, whole or not at all.
+
+    Args:
+        root: folder of one or several data sets of one skeleton.
+        output: the .json file to write, which must not be there.
+        joints: names of those to keep, in this order; None keeps all.
+        data: row of `DATASETS`; None recognises it.
+
+    Raises:
+        ValueError: nothing can be read, a picture cannot be named from the file's folder, or no such joint.
+        OSError: the output cannot be written.
+    """
+    coco_writer.check_output(output)
+    labels, unread = _read(root, data, once=True)
+    joints = None if joints is None else coco_writer.joints_named(joints, labels.skeleton)
+    coco_writer.write(labels, output, joints)
+    print(f"{output}: {labels.has_hand.sum()} hands in {len(np.unique(labels.paths))} pictures, "
+          f"{(~labels.has_hand).sum()} of them without a hand{unread}")
+
+
+def _read(root, data: str | None, once: bool = False) -> tuple[Labels, str]:
+    """Labels of all folders below root, and a remark on the samples that are not among them.
+
+    `once` refuses pictures that two data sets label, as one and what was written from it do.
+    """
+    parts, owners, num_bad = [], {}, 0
+    for folder in datasets.find(root, data):
+        if not folder.path.exists():
+            continue
+        part, bad = datasets.read(folder.data, folder.path, skip_bad=True)
+        for path in part.paths.tolist() if once else ():
+            if owners.setdefault(path, folder) is not folder:
+                raise ValueError(f"{path}: has labels in {owners[path].path} ({owners[path].data}) and in "
+                                 f"{folder.path} ({folder.data}); say which are meant with --data=NAME.")
+        parts.append(part)
+        num_bad += len(bad)
+    return concatenate(parts), f"; {num_bad} samples cannot be read, `verify` says why" if num_bad else ""
 
 
 def _crop(labels: Labels, row: int) -> np.ndarray:
@@ -122,17 +164,21 @@ def run() -> None:
     """The command line."""
     # Defined here and not at the top, so that importing this file leaves other scripts' flags alone.
     data = flags.DEFINE_enum("data", None, sorted(datasets.DATASETS), "Data set; recognised when not given.")
-    output = flags.DEFINE_string("output", None, "preview: the picture to write, .png or .jpg.")
+    output = flags.DEFINE_string("output", None, "What to write: preview's .png or .jpg, coco's .json.")
+    joints = flags.DEFINE_list("joints", None, "coco: the joints to keep, in this order; all when not given.")
     count = flags.DEFINE_integer("count", 32, "preview: number of hands.", lower_bound=1, upper_bound=1000)
     seed = flags.DEFINE_integer("seed", 0, "preview: which hands are drawn by lot.", lower_bound=0)
 
     def main(argv):
-        if len(argv) != 3 or argv[1] not in ("verify", "preview"):
-            raise app.UsageError(f"expected `verify DIR` or `preview DIR`, got {argv[1:] or 'no arguments'}")
+        if len(argv) != 3 or argv[1] not in ("verify", "preview", "coco"):
+            raise app.UsageError("expected `verify DIR`, `preview DIR` or `coco DIR`, got "
+                                 f"{argv[1:] or 'no arguments'}")
         if argv[1] == "verify":
             return 1 if verify(argv[2], data.value) else 0
         if output.value is None:
-            raise app.UsageError("preview needs --output=FILE.png")
+            raise app.UsageError(f"{argv[1]} needs --output=FILE{'.png' if argv[1] == 'preview' else '.json'}")
+        if argv[1] == "coco":
+            return coco(argv[2], output.value, joints=joints.value, data=data.value)
         return preview(argv[2], output.value, count=count.value, seed=seed.value, data=data.value)
 
     command.run_main(main)

@@ -34,6 +34,8 @@ def define(values: flags.FlagValues = flags.FLAGS) -> None:
                        lower_bound=0, upper_bound=1, flag_values=values)
     flags.DEFINE_string("backgrounds", None, "Folder of your own pictures to stand behind the hands.",
                         flag_values=values)
+    flags.DEFINE_string("look", "colour", "Camera: colour, or thermal for the same scenes in greys of warmth.",
+                        flag_values=values)
     flags.DEFINE_bool("depth", False, "Also write 16-bit depth in mm (hand only, 0 is none).", flag_values=values)
     flags.DEFINE_bool("mask", False, "Also write silhouettes: 255 the visible hand, 128 hidden by a thing.",
                       flag_values=values)
@@ -68,7 +70,7 @@ def main(argv: list[str]) -> int:
     options = scene.Options(size=_two_numbers(values.size, "x", "size", int), hand_px=hand_px,
                             empty_share=values.empty_share, cut_share=values.cut_share,
                             second_share=values.second_share, backgrounds=values.backgrounds, depth=values.depth,
-                            mask=values.mask)
+                            mask=values.mask, look=values.look)
     todo = writer.write(values.out, values.count, seed=values.seed, options=options, workers=values.workers)
     done = sum(1 for _ in tqdm(todo, unit="picture", disable=None, dynamic_ncols=True))
     folder = pathlib.Path(values.out) / writer.FOLDER

@@ -9,7 +9,9 @@ import numba
 import numpy as np
 
 from cpm_hand import geometry, images
-from cpm_hand.rendering import backgrounds, hands, poses, sensor, skin, things
+from cpm_hand.rendering import backgrounds, hands, poses, sensor, skin, thermal, things
+
+LOOKS = ("colour", "thermal")  # the cameras there are
 
 
 class Options(NamedTuple):
@@ -27,6 +29,7 @@ class Options(NamedTuple):
         pose_weights: relative share of each class of poses, see `poses.WEIGHTS`.
         tone_weights: relative shares of the six classes of skin, very light to dark.
         second_share: share of scenes with another hand, which is not labelled.
+        look: one of `LOOKS`; the scenes and their labels are the same in all of them.
     """
 
     size: tuple[int, int] = (368, 368)
@@ -40,6 +43,7 @@ class Options(NamedTuple):
     pose_weights: dict[str, float] = poses.WEIGHTS
     tone_weights: tuple[float, ...] = skin.TONE_WEIGHTS
     second_share: float = 0.13
+    look: str = LOOKS[0]
 
 
 class Picture(NamedTuple):
@@ -71,7 +75,7 @@ def check(options: Options) -> None:
     """Refuse impossible scenes.
 
     Raises:
-        ValueError: a size, range or share that cannot be, or a folder of backgrounds without pictures.
+        ValueError: a size, range, share or look that cannot be, or a folder of backgrounds without pictures.
     """
     width, height = options.size
     if not (32 <= min(width, height) and max(width, height) <= 8192):
@@ -84,6 +88,8 @@ def check(options: Options) -> None:
     for name in ("empty_share", "cut_share", "second_share"):
         if not 0 <= getattr(options, name) <= 1:
             raise ValueError(f"--{name} must be between 0 and 1, got {getattr(options, name)}.")
+    if options.look not in LOOKS:
+        raise ValueError(f"--look={options.look}: expected {' or '.join(LOOKS)}.")
     if not (math.isfinite(options.realism) and options.realism >= 0):
         raise ValueError(f"realism must be 0 or more, got {options.realism}.")
     poses.class_shares(options.pose_weights)
@@ -110,7 +116,7 @@ def render(seed: int, number: int, options: Options) -> Picture:
     if rng.random() < options.empty_share:
         if rng.random() < 0.3:
             things.paste(image, things.occluder(rng, width, height))
-        return Picture(sensor.expose(rng, image, options.realism), {"has_hand": False}, quality,
+        return Picture(_expose(rng, image, options), {"has_hand": False}, quality,
                        *_layers(options, np.full((height, width), np.inf), np.zeros((height, width)), None))
     camera = hands.sample_camera(rng, options.size)
     layer = hands.render_hand(rng, camera, options.size, pose_weights=options.pose_weights,
@@ -134,9 +140,30 @@ def render(seed: int, number: int, options: Options) -> Picture:
         _under_light(image, other)
         _composite(image, other.rgb, other.alpha, _srgb_table())
         np.maximum(cover, other.alpha, out=cover)
-    image = sensor.expose(rng, image, options.realism)
+    seen = _seen(layer, other, cover, front, in_front) if options.look == "thermal" else []
+    image = _expose(rng, image, options, seen, camera)
     return Picture(image, _label(layer, camera, cover), quality,
                    *_layers(options, layer.depth_mm, layer.alpha, cover))
+
+
+def _expose(rng, image: np.ndarray, options: Options, seen=(), camera=None) -> np.ndarray:
+    """Take the picture: the last draws of a scene, so that all looks have the same labels."""
+    if options.look == "thermal":
+        return thermal.expose(rng, image, seen, camera, options.realism)
+    return sensor.expose(rng, image, options.realism)
+
+
+def _seen(layer: hands.HandLayer, other, cover: np.ndarray, front: list[things.Layer], in_front: bool) -> list[tuple]:
+    """The hands in the picture, each with the share of every pixel in which nothing hides it: float32 [H, W]."""
+    seen = [(layer, layer.alpha * (1 - cover))]
+    if other is not None and in_front:
+        seen.append((other, other.alpha))
+    elif other is not None:
+        above = layer.alpha.copy()
+        for thing in front:  # those behind the labelled hand lie on this one as well
+            _add_cover(above, thing)
+        seen.append((other, other.alpha * (1 - above)))
+    return seen
 
 
 def _second(rng, layer: hands.HandLayer, camera: hands.Camera, options: Options) -> hands.HandLayer | None:

@@ -86,13 +86,21 @@ def _claim(out: pathlib.Path, seed: int, options: scene.Options) -> None:
         except ValueError as error:
             raise ValueError(f"{record}: not the record of a rendered set ({error}); remove it if the pictures beside "
                              f"it are not needed.") from None
-        if theirs != ours:
+        if _with_defaults(theirs) != ours:
             raise ValueError(f"{out}: holds a set made with other settings ({record.name} says so); use another --out, "
                              f"or the same --seed and scene flags to go on with this one.")
         return
     if (out / FOLDER).is_dir() and any((out / FOLDER).iterdir()):
         raise ValueError(f"{out / FOLDER}: holds files that this program did not write; use another --out.")
     _put(record, (json.dumps(ours, indent=1) + "\n").encode())
+
+
+def _with_defaults(record) -> object:
+    """A record as it is written today: options that came after it was written are as they were for its set."""
+    if not isinstance(record, dict) or not isinstance(record.get("options"), dict):
+        return record
+    defaults = json.loads(json.dumps(scene.Options()._asdict()))
+    return {**record, "options": {**defaults, **record["options"]}}
 
 
 def _put(path: pathlib.Path, data: bytes) -> None:
