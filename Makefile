@@ -23,15 +23,14 @@ quick: install
 lint: install
 	$(BIN)/ruff check .
 
-# Renders hands, trains the compact net on them for some minutes, freezes it and shows it hands it has not seen.
+# Renders hands, trains the compact net on them for some minutes, freezes it and shows what it and the shipped model find
+# in hands that neither has seen.
 demo: install
 	$(BIN)/python train.py
 	$(BIN)/python freeze.py --tag=demo --output_dir=out/demo
 	$(BIN)/python -m cpm_hand.rendering --out=out/demo/unseen --count=8 --seed=8 --size=320
-	for picture in out/demo/unseen/synth_rendered/*.jpg; do \
-		$(BIN)/python test.py --graph_path=out/demo/frozengraph.pb --image_path=$$picture --threshold=0 --output_dir=out/demo || exit 1; \
-	done
-	@echo "The pictures are in out/demo."
+	$(BIN)/python test.py --graph_path=cpm_lite --graph_path=out/demo/frozengraph.pb --threshold=0 --output_dir=out/demo \
+		out/demo/unseen/synth_rendered
 
 bench: export TF_CPP_MIN_LOG_LEVEL = 2
 bench: install
@@ -40,7 +39,10 @@ bench: install
 	$(BIN)/python benchmarks/memory.py
 	$(BIN)/python benchmarks/render.py
 	$(BIN)/python benchmarks/predict.py
+	$(BIN)/python benchmarks/predict.py --graph_path=cpm_lite --output=out/bench/predict_cpm_lite.json
 	$(BIN)/python benchmarks/inference.py --net=full --net=narrow --net=lite
+	$(BIN)/python benchmarks/accuracy.py
+	$(BIN)/python benchmarks/search.py --calibrate
 
 clean:
 	rm -rf $(VENV) build dist out *.egg-info .pytest_cache .ruff_cache

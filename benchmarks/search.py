@@ -4,8 +4,8 @@ It renders scenes with one labelled hand and scenes without a hand, once, into -
 but the pictures. A hand is found when the mean error of its joints is under a tenth of its size, which is the longer
 side of its tight joint box. The seed is none that the recipes train on.
 
-    python benchmarks/search.py --graph_path=models/frozengraph.pb
-    python benchmarks/search.py --graph_path=models/frozengraph.pb --calibrate
+    python benchmarks/search.py
+    python benchmarks/search.py --graph_path=models/train/mine --calibrate
 
 With --calibrate it also prints the presence threshold at which 5 % of the scenes without a hand show one.
 """
@@ -24,7 +24,7 @@ from cpm_hand import geometry, images, runtimes
 from cpm_hand.predict import Predictor
 from cpm_hand.rendering import scene, writer
 
-_GRAPH_PATH = flags.DEFINE_string("graph_path", "models/frozengraph.pb", "The artefact or run.")
+_GRAPH_PATH = flags.DEFINE_string("graph_path", "cpm_lite", "The artefact or run; by default the shipped model.")
 _COUNT = flags.DEFINE_integer("count", 200, "Scenes with a hand, and as many without.", lower_bound=1)
 _SIZE = flags.DEFINE_string("size", "1280x720", "WxH of the scenes, px.")
 _HAND_PX = flags.DEFINE_multi_float("hand_px", [150, 500], "Least and most of the hand's size, px; give it twice.")

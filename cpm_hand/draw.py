@@ -176,13 +176,15 @@ def stage_strip(image: np.ndarray, stages: np.ndarray, background: bool = True, 
                   for number, belief in enumerate(beliefs, start=1)], columns or len(beliefs))
 
 
-def contact_sheet(images: Sequence[np.ndarray], columns: int = 8, cell_px: int = 184) -> np.ndarray:
+def contact_sheet(images: Sequence[np.ndarray], columns: int = 8, cell_px: int = 184,
+                  titles: Sequence[tuple[str, str]] | None = None) -> np.ndarray:
     """Many pictures on one: each is scaled into a square cell, row by row.
 
     Args:
         images: uint8 [H, W, 3] each, of any sizes; at least one.
         columns: cells per row.
         cell_px: side of a cell.
+        titles: two short texts over each picture, left and right; None: no bar for them.
 
     Returns:
         uint8 [h', w', 3].
@@ -194,7 +196,7 @@ def contact_sheet(images: Sequence[np.ndarray], columns: int = 8, cell_px: int =
         top, left = (cell_px - small.shape[0]) // 2, (cell_px - small.shape[1]) // 2
         cell[top:top + small.shape[0], left:left + small.shape[1]] = small
         cells.append(cell)
-    return _grid(cells, columns)
+    return _grid(cells if titles is None else [_titled(*each) for each in zip(cells, *zip(*titles))], columns)
 
 
 def _picture(image) -> np.ndarray:

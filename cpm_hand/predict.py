@@ -8,7 +8,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from cpm_hand import crops, draw, geometry, images, runtimes, search
+from cpm_hand import crops, draw, geometry, images, runtimes, search, shipped
 
 # Presence below which the search reports no hand, for artefacts whose description names none of their own.
 # `python benchmarks/search.py --calibrate` prints the one for a net: 5 % false finds on rendered scenes without a hand.
@@ -56,7 +56,7 @@ class Predictor:
     It holds nothing that a call changes: threads may share one.
 
     Args:
-        artefact: a path that `runtimes.load` takes, or what it returns.
+        artefact: a path that `runtimes.load` takes, or what it returns; by default the shipped model.
         max_hands: how many hands to look for in a whole picture.
         handedness: "left" or "right", where that is known of all hands. A net trained on right hands is shown left
             ones as their mirror images; with "auto" it is shown both, and the higher mean score wins. A net trained
@@ -73,9 +73,9 @@ class Predictor:
         ValueError: an argument that cannot be.
     """
 
-    def __init__(self, artefact: str | pathlib.Path | runtimes.Artefact | Callable, *, max_hands: int = 1,
-                 handedness: str = "auto", scales: Iterable[float] = (1.0,), threshold: float | None = None,
-                 hands: str | None = None, batch_size: int = BATCH_SIZE):
+    def __init__(self, artefact: str | pathlib.Path | runtimes.Artefact | Callable = shipped.NAME, *,
+                 max_hands: int = 1, handedness: str = "auto", scales: Iterable[float] = (1.0,),
+                 threshold: float | None = None, hands: str | None = None, batch_size: int = BATCH_SIZE):
         scales = tuple(float(scale) for scale in scales)
         for fine, text in (
                 (max_hands >= 1, f"max_hands must be at least 1, got {max_hands}"),

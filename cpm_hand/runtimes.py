@@ -11,7 +11,7 @@ from typing import NamedTuple
 import keras
 import numpy as np
 
-from cpm_hand import checkpoints, inference, nets
+from cpm_hand import checkpoints, inference, nets, shipped
 from cpm_hand.artefacts import OUTPUTS, BadArtefact, Description, Loaded, checked
 from cpm_hand.formats import FORMATS
 from cpm_hand.hand import HAND, Skeleton
@@ -82,13 +82,14 @@ def load(path) -> Artefact:
 
     Args:
         path: a run's folder, a checkpoint file, or what freeze.py writes: a SavedModel's folder (or the folder
-            of its versions, of which the highest counts), .pb, .keras, .tflite, .onnx or OpenVINO's .xml.
+            of its versions, of which the highest counts), .pb, .keras, .tflite, .onnx or OpenVINO's .xml. "cpm_lite"
+            is the model that comes with the package.
 
     Raises:
         BadArtefact: nothing there, damaged, or none of these kinds.
         ImportError: the kind's own package is not installed.
     """
-    path = pathlib.Path(path)
+    path = shipped.find(path, shipped.ARTEFACT)
     kind = _kind(path)
     function, image, outputs, description = KINDS[kind][1](path)
     size, spec = _input_size(path, image), description.spec
@@ -211,12 +212,18 @@ KINDS = {
 }
 
 
+FOREIGN = (".caffemodel", ".pth", ".npy")
+
+
 def _kind(path: pathlib.Path) -> str:
     """Which row of `KINDS` a path is."""
     expected = ("expected a run's folder (models/train/<tag>), a checkpoint (.npz), or what freeze.py makes: a "
                 "SavedModel's folder, a frozen graph (.pb), or a .keras, .tflite, .onnx or OpenVINO .xml file")
     if not path.exists():
         raise BadArtefact(f"{path}: no such file or folder; {expected}.")
+    if path.suffix in FOREIGN:
+        raise BadArtefact(f"{path}: weights of another program; `python -m cpm_hand.weights {path} NAME.npz` makes a "
+                          f"checkpoint of them, which can be run.")
     if path.name == "saved_model.pb":
         raise BadArtefact(f"{path}: this is a part of a SavedModel; give its folder, {path.parent}.")
     try:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import pathlib
 
 import tensorflow as tf
 
@@ -31,6 +32,22 @@ def make(name: str, gpus: int = 0) -> tf.distribute.Strategy:
         _check_tf_config(os.environ.get("TF_CONFIG", ""))
         return tf.distribute.MultiWorkerMirroredStrategy()
     raise ValueError(f"unknown strategy '{name}'; expected none, mirrored or multi_worker.")
+
+
+def computes_in_bfloat16() -> bool:
+    """Whether what trains here has instructions for bfloat16, as far as it says so.
+
+    That is so of GPUs from Ampere on and of processors with AVX-512-BF16 or AMX; others are slower in it.
+    """
+    gpus = tf.config.list_physical_devices("GPU")
+    if gpus:
+        details = map(tf.config.experimental.get_device_details, gpus)
+        return all(each.get("compute_capability", (0, 0)) >= (8, 0) for each in details)
+    try:
+        processor = pathlib.Path("/proc/cpuinfo").read_text()
+    except OSError:
+        return False
+    return "amx_bf16" in processor or "avx512_bf16" in processor
 
 
 def _check_tf_config(text: str) -> None:

@@ -1,4 +1,4 @@
-"""The benchmarks of search and Predictor run with tiny settings, and their files hold what they promise."""
+"""The benchmarks of search, accuracy and Predictor run with tiny settings, and their files hold what they promise."""
 
 import pytest
 from test_benchmarks import numbers
@@ -38,3 +38,21 @@ def test_the_predictor_benchmark_gives_its_own_share_of_a_call(run, tmp_path):
     assert row["size"] == "64x48" and 0 < row["own_ms"]["median"] < row["call_ms"]["max"]
     assert 0 < row["own_percent"]["min"] <= row["own_percent"]["max"] < 100
     assert "own %" in printed
+
+
+@pytest.mark.slow
+def test_the_accuracy_benchmark_adds_up_over_fingers_tones_and_poses(run, tmp_path):
+    printed, read = numbers(tmp_path, "accuracy", f"--graph_path={run}", "--count=12", "--size=64", "--workers=1")
+    rows = {row["joints"]: row for row in read["rows"]}
+    everything = rows["all"]
+    parts = {"wrist": ["wrist", "thumb", "index", "middle", "ring", "little"],
+             "sight": ["joints in sight", "joints hidden"],
+             "tone": [name for name in rows if name.startswith("skin tone")],
+             "pose": [name for name in rows if name.startswith("pose: ")]}
+    for names in parts.values():
+        found = [rows[name] for name in names if name in rows]
+        assert sum(row["count"] for row in found) == everything["count"] <= 12 * 21
+        for key in ("error_percent", "pck_0.2", "pck_0.1"):                            # a mean of the parts' means
+            mean = sum(row["count"] * row[key] for row in found) / everything["count"]
+            assert mean == pytest.approx(everything[key])
+    assert 0 <= everything["pck_0.1"] <= everything["pck_0.2"] <= 1 and "PCK@0.2" in printed

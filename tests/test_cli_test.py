@@ -199,11 +199,26 @@ def test_files_folders_and_patterns_become_paths_each_once(tmp_path, monkeypatch
         cli.expand(["empty/"])
 
 
+def test_several_artefacts_are_shown_side_by_side_a_row_for_each_picture(run, album, tmp_path, capsys):
+    assert call(f"--graph_path={run}", f"--graph_path={run}/", album, f"--output_dir={tmp_path}/out",
+                "--threshold=0") == 1
+    printed = capsys.readouterr()
+    assert f"wrote {tmp_path}/out/side_by_side.png" in printed.out and "broken.png" in printed.err
+    count = 3
+    gap, bar = 4, 20
+    side = cli.SHEET_CELL_PX
+    sheet = images.read(tmp_path / "out/side_by_side.png")
+    assert sheet.shape == (count * (side + bar + gap) + gap, 2 * (side + gap) + gap, 3)
+    row = sheet[bar + gap:bar + gap + side]                                           # the same net, the same finds
+    np.testing.assert_array_equal(row[:, gap:gap + side], row[:, side + 2 * gap:2 * (side + gap)])
+    assert os.listdir(tmp_path / "out") == ["side_by_side.png"]
+
+
 @pytest.mark.parametrize(("arguments", "text"), [
     (["--box=500,500,10,10"], "error: box x=500 y=500 w=10 h=10 lies outside the picture of 131 x 83 px."),
     (["other.jpg", "--box=1,2,3,4"], "error: --box is for one picture, got 2."),
     (["other.jpg", "--show"], "error: --show is for one picture, got 2."),
-    (["--graph_path=other.pb"], "error: one --graph_path finds the hands, got 2; --evaluate takes several."),
+    (["--graph_path=other.pb"], "error: --write_csv is for one --graph_path, got 2: those of several are compared on"),
     (["--evaluate", "--data=cmu_manual=x"], "error: --evaluate takes labelled sets, --data=NAME=DIR, and not pictures"),
     (["--output_dir=/dev/null/x"], "error: /dev/null/x: Not a directory"),
     (["--write_json=/dev/null/x.json"], "error: /dev/null: File exists"),

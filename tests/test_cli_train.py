@@ -13,8 +13,9 @@ from absl import flags
 from absl.testing import flagsaver
 from conftest import write_hands
 
-from cpm_hand import checkpoints, images
+from cpm_hand import checkpoints, images, shipped
 from cpm_hand.cli import command, train
+from cpm_hand.hand import HAND
 
 RUN = "from cpm_hand.cli.train import run\nrun()"
 NARROW = ["--input-width=32", "--width=0.015625", "--stages=2", "--batchsize=4", "--steps=2", "--validation_fraction=0"]
@@ -31,12 +32,12 @@ def hands(tmp_path, synth_root):
     return shutil.copytree(synth_root / "synth2", tmp_path / "hand_labels_synth" / "synth2")
 
 
-def call(capfd, *arguments):
+def call(capfd, *arguments, base=NARROW):
     """Run the command line in this process; status and what it wrote to stderr."""
     with flagsaver.flagsaver():
         for flag in flags.FLAGS.get_flags_for_module(train):
             flag.unparse()
-        rest = command.parse_flags(["train.py", *NARROW, *arguments])
+        rest = command.parse_flags(["train.py", *base, *arguments])
         status = command._guarded(train.main, rest)
     return status, capfd.readouterr().err
 
@@ -165,6 +166,54 @@ def test_a_weights_file_is_loaded_by_name_and_what_was_used_is_listed(capfd, han
     status, text = call(capfd, f"--datapath={hands}", "--tag=b", "--stages=3", f"--checkpoint={path}")
     assert status == 0
     assert "used 48 arrays: conv1_1/kernel" in text and "kept new: Mconv1_stage3/kernel" in text
+
+
+def coco_of(folder: pathlib.Path, joints: dict[str, int]) -> pathlib.Path:
+    """A COCO file beside drawn hands, with some of their joints under names of its own."""
+    images_, annotations = [], []
+    for number, path in enumerate(sorted(folder.glob("*.json")), start=1):
+        points = json.loads(path.read_text())["hand_pts"]
+        images_.append({"id": number, "file_name": path.with_suffix(".jpg").name, "width": 64, "height": 64})
+        annotations.append({"id": number, "image_id": number, "category_id": 1, "num_keypoints": len(joints),
+                            "keypoints": [value for joint in joints.values() for value in (*points[joint][:2], 2)],
+                            "bbox": [0, 0, 64, 64], "area": 4096, "iscrowd": 0})
+        path.unlink()
+    category = {"id": 1, "name": "hand", "keypoints": list(joints), "skeleton": []}
+    file = folder / "annotations.json"
+    file.write_text(json.dumps({"images": images_, "annotations": annotations, "categories": [category]}))
+    return file
+
+
+@pytest.mark.slow
+def test_the_shipped_model_goes_on_with_other_joints_and_knows_those_of_a_hand(capfd, hands):
+    joints = {"index_finger_tip": HAND.names.index("index_tip"), "ring_on_the_finger": 14, "wrist": 0}
+    flags_ = "--steps=2", "--batchsize=4", "--tag=mine", "--precision=float32"
+    given = f"--data=coco={coco_of(hands, joints)}", "--checkpoint=cpm_lite", *flags_
+    status, text = call(capfd, *given, base=[])
+    assert status == 0, text
+    assert "training on from cpm_lite, with the flags of" in text
+    assert "joints whose maps it knows: index_finger_tip, wrist; to be learnt: ring_on_the_finger" in text
+    trained = checkpoints.load_newest("models/train/mine")
+    assert trained.spec.net == "cpm_lite" and trained.spec.skeleton.names == tuple(joints)
+    recorded = pathlib.Path("models/train/mine/flags.txt").read_text()
+    assert "--optimizer=muon" in recorded and "--batchsize=4" in recorded    # the model's flags, and a given one
+    # Two small steps away from where it began: the trunk is the shipped one's.
+    ours, theirs = trained.weights["stem/kernel"], checkpoints.load(shipped.checked(shipped.CHECKPOINT)).weights
+    assert 0 < np.abs(ours - theirs["stem/kernel"]).max() < 0.05 * np.abs(ours).max()
+
+
+@pytest.mark.slow
+def test_a_run_begun_from_the_shipped_model_goes_on_with_its_own_weights(capfd, hands):
+    given = f"--datapath={hands}", "--checkpoint=cpm_lite", "--batchsize=4", "--tag=mine", "--precision=float32"
+    assert call(capfd, *given, "--steps=1", base=[])[0] == 0
+    status, text = call(capfd, *given, "--steps=2", base=[])
+    assert status == 0 and "Restore from checkpoint...Done (step 1)" in text
+    assert checkpoints.load_newest("models/train/mine").step == 2
+
+
+def test_a_net_that_the_flags_name_is_not_the_checkpoints(capfd, hands):
+    text = refused(capfd, f"--datapath={hands}", "--checkpoint=cpm_lite", "--net=cpm", "--steps=1")
+    assert "weights of the net 'cpm_lite' do not fit the net 'cpm'; leave --net out" in text
 
 
 def test_imagenet_weights_that_cannot_be_had_say_how_to_go_without(capfd, hands, monkeypatch):

@@ -246,6 +246,13 @@ def test_a_run_without_a_checkpoint_is_refused(tmp_path):
         runtimes.load(tmp_path)
 
 
+@pytest.mark.parametrize("name", ["pose_iter_102000.caffemodel", "hand_pose_model.pth", "hand.npy"])
+def test_weights_of_other_programs_are_sent_to_the_converter(tmp_path, name):
+    (tmp_path / name).write_bytes(b"whatever")
+    with pytest.raises(runtimes.BadArtefact, match=f"{name}: weights of another program; `python -m"):
+        runtimes.load(tmp_path / name)
+
+
 @pytest.mark.parametrize("images", [np.zeros((1, 16, 16, 3)), np.zeros((16, 16, 3), np.uint8),
                                     np.zeros((1, 24, 24, 3), np.uint8)])
 def test_an_input_of_another_size_or_type_is_refused(tmp_path, images):

@@ -1,13 +1,15 @@
 """Find the hands in pictures, and show or write what was found; or measure on labelled ones how good that is.
 
 Examples:
-    python test.py --graph_path=models/frozengraph.pb photo.jpg
-    python test.py --graph_path=models/train/mine holiday/ 'more/*.png' --max_hands=2 --write_csv=hands.csv
+    python test.py photo.jpg
+    python test.py holiday/ 'more/*.png' --max_hands=2 --write_csv=hands.csv
+    python test.py --graph_path=cpm_lite --graph_path=models/frozengraph.pb holiday/
     python test.py --graph_path=models/train/mine --evaluate --protocol=G --data=cmu_manual=hand_labels/manual_test
 
 Of one picture it prints the keypoints and writes four pictures into --output_dir: all belief maps, the strongest
 belief over the picture, what each stage believes, and the skeleton. Of several it prints a line each and writes the
-skeletons, unless only --write_json, --write_openpose_json or --write_csv were asked for. With --evaluate it prints the
+skeletons, unless only --write_json, --write_openpose_json or --write_csv were asked for. With several --graph_path it
+writes one sheet with a row for each picture and a column for each of them. With --evaluate it prints the
 main numbers and writes all of them into --output_dir, each with its definition. `--help` lists every flag.
 """
 
@@ -25,6 +27,7 @@ from cpm_hand import images
 from cpm_hand.cli import command
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")  # what counts as a picture in a folder
+SHEET_CELL_PX = 368  # side of a cell of the sheet that compares artefacts
 
 
 class _BoxParser(flags.ArgumentParser):
@@ -56,8 +59,9 @@ class _BoxSerializer(flags.ArgumentSerializer):
 
 def define(values: flags.FlagValues = flags.FLAGS) -> None:
     """Define this command's flags; a function, since other commands have some of the same names."""
-    flags.DEFINE_multi_string("graph_path", ["./models/frozengraph.pb"], "To run: a frozen graph, a SavedModel, a "
-                              "run's folder or a checkpoint. Repeat it to --evaluate several.", flag_values=values)
+    flags.DEFINE_multi_string("graph_path", ["cpm_lite"], "To run: an artefact of any format, a run's folder or a "
+                              "checkpoint; by default the model that comes with this program. Repeat it to compare "
+                              "several.", flag_values=values)
     flags.DEFINE_multi_string("image_path", [], "A picture of any size, a folder of them, or a pattern such as "
                               "'in/*.jpg'; repeat it, or give them without the flag.", flag_values=values)
     flags.DEFINE_multi(_BoxParser(), _BoxSerializer(), "box", None, "Tight box around a hand, X,Y,W,H in px of the one "
@@ -100,7 +104,7 @@ def main(argv: list[str], values: flags.FlagValues = flags.FLAGS) -> int:
         if len(paths) > 1 and given:
             raise ValueError(f"--{name} is for one picture, got {len(paths)}.")
     if len(values.graph_path) > 1:
-        raise ValueError(f"one --graph_path finds the hands, got {len(values.graph_path)}; --evaluate takes several.")
+        return _side_by_side(paths, values)
     for name in ("write_json", "write_csv"):
         _check_file(name, values[name].value)
     command.quiet_tensorflow()
@@ -136,6 +140,37 @@ def _predictor(path: str, values, **more):
     settings = {"max_hands": values.max_hands, "threshold": values.threshold, **more}
     return predict.Predictor(path, handedness=values.handedness, scales=values.scale, batch_size=values.batchsize,
                              **settings)
+
+
+def _side_by_side(paths: list[str], values) -> int:
+    """Write one sheet with what each artefact finds in each picture."""
+    for name in ("write_json", "write_openpose_json", "write_csv", "show"):
+        if values[name].value:
+            raise ValueError(f"--{name} is for one --graph_path, got {len(values.graph_path)}: those of several are "
+                             f"compared on one sheet.")
+    command.quiet_tensorflow()
+    from cpm_hand import draw, pages, results
+
+    predictors = [_predictor(path, values) for path in values.graph_path]
+    columns = results.unique_names(values.graph_path)
+    cells, titles, unreadable = [], [], []
+    for path in tqdm(paths, unit="picture", disable=None, dynamic_ncols=True):
+        try:
+            picture = images.read(path, honour_exif=True)
+        except images.BadImage as error:
+            unreadable.append(str(error))
+            continue
+        for column, predictor in zip(columns, predictors):
+            hands = predictor(picture, values.box)
+            cells.append(pages.skeletons(picture, hands, predictor.artefact.skeleton))
+            titles.append((column, f"{hands[0].presence:.2f}" if hands else "no hand"))
+    if cells:
+        sheet = pathlib.Path(values.output_dir or "out", "side_by_side.png")
+        images.write(sheet, draw.contact_sheet(cells, len(columns), SHEET_CELL_PX, titles))
+        print(f"wrote {sheet}")
+    for text in unreadable:
+        print(f"error: {text}", file=sys.stderr)
+    return 1 if unreadable else 0
 
 
 def _evaluate(pictures: list[str], values) -> int:

@@ -34,11 +34,12 @@ _HANDS = flags.DEFINE_enum("hands", "both", ["both", "right"],
 _SKIP_BAD = flags.DEFINE_bool("skip_bad", False, "Leave out samples that cannot be used, and list them, instead of "
                               "stopping at the first.")
 
-_NET = flags.DEFINE_enum("net", "cpm", ["cpm", "cpm_lite"], "Network to train: the published pose machine, or a "
-                         "compact one for laptops.")
+_NET = flags.DEFINE_enum("net", None, ["cpm", "cpm_lite"], "Network to train: the published pose machine, or a compact "
+                         "one for laptops. By default that of --checkpoint with its size, stages and width, else cpm.")
 _STAGES = flags.DEFINE_integer("stages", None, "Stages of the net; by default its own number (cpm: 6, cpm_lite: 3).",
                                lower_bound=1)
-_WIDTH = flags.DEFINE_float("width", 1.0, "Factor on the hidden channels; 1 is the published net.", lower_bound=1e-3)
+_WIDTH = flags.DEFINE_float("width", None, "Factor on the hidden channels; by default 1, the published net.",
+                            lower_bound=1e-3)
 _INPUT_WIDTH = flags.DEFINE_integer("input_width", None, "Side of the square input, px; by default the net's own "
                                     "(cpm: 368, a multiple of 8; cpm_lite: 128, a multiple of 16).", lower_bound=1)
 _INPUT_HEIGHT = flags.DEFINE_integer("input_height", None, "Must equal --input-width: inputs are square.",
@@ -69,8 +70,9 @@ _EMA_DECAY = flags.DEFINE_float("ema_decay", 0, "Decay of the moving average of 
 _MAX_EPOCH = flags.DEFINE_integer("max_epoch", 600, "Length of the run in passes over the training set.",
                                   lower_bound=1)
 _STEPS = flags.DEFINE_integer("steps", 0, "Length of the run in steps, instead of --max-epoch.", lower_bound=0)
-_PRECISION = flags.DEFINE_enum("precision", "float32", ["float32", "bfloat16", "float16"],
-                               "Arithmetic of the hidden layers; weights, heads and loss stay float32.")
+_PRECISION = flags.DEFINE_enum("precision", "float32", ["float32", "bfloat16", "float16", "auto"],
+                               "Arithmetic of the hidden layers; weights, heads and loss stay float32. auto is "
+                               "bfloat16 where the machine computes in it, else float32.")
 
 _STRATEGY = flags.DEFINE_enum("strategy", None, ["none", "mirrored", "multi_worker"],
                               "One device, all devices of this machine, or the machines in TF_CONFIG. By default "
@@ -86,7 +88,7 @@ _BACKBONE_WEIGHTS = flags.DEFINE_string(
     "path of that .h5 file or of an .npy dictionary.")
 _CHECKPOINT = flags.DEFINE_string(
     "checkpoint", None, "Run folder to go on from in full, or a weights file (.weights.h5, .npz) to load by layer "
-    "name.")
+    "name. cpm_lite is the model that comes with this program, and brings flags for training on from it.")
 _TAG = flags.DEFINE_string("tag", "test", "Name of the run; its folder is models/train/TAG.")
 _LOG_EVERY = flags.DEFINE_integer("log_every", 500, "Steps between log lines.", lower_bound=1)
 _CHECKPOINT_EVERY = flags.DEFINE_integer("checkpoint_every", 2000, "Steps between checkpoints.", lower_bound=1)
@@ -100,8 +102,17 @@ _SUMMARY = flags.DEFINE_bool("summary", False, "Print parameters, multiply-accum
 DEMO_FOLDER, DEMO_COUNT, DEMO_SIZE = os.path.join("models", "data", "hands"), 6000, 160
 
 
+def _take(flagfile: pathlib.Path) -> None:
+    """Take the flags of a file wherever the command line does not say otherwise."""
+    given = {name for name in flags.FLAGS if flags.FLAGS[name].present}
+    for line in flagfile.read_text().splitlines():
+        name, _, value = line.removeprefix("--").partition("=")
+        if line.startswith("--") and name not in given:
+            flags.FLAGS[name].parse(value)
+
+
 def _render_demo() -> str:
-    """Without data: render a set once, and take the demo's flags wherever the command line does not say otherwise."""
+    """Without data: render a set once, and train on it with the demo's flags."""
     from tqdm import tqdm
 
     from cpm_hand.rendering import scene, writer
@@ -109,11 +120,7 @@ def _render_demo() -> str:
     if not flagfile.exists():
         raise ValueError("no training data: give --datapath=DIR with CMU's hand_labels_synth, or --data=NAME=DIR. A "
                          "checkout of the repository also trains without, on hands it renders itself.")
-    given = {name for name in flags.FLAGS if flags.FLAGS[name].present}
-    for line in flagfile.read_text().splitlines():
-        name, _, value = line.removeprefix("--").partition("=")
-        if line.startswith("--") and name not in given:
-            flags.FLAGS[name].parse(value)
+    _take(flagfile)
     print(f"no --datapath given: training on hands rendered here, with the flags of {flagfile}.\n"
           f"Rendering {DEMO_COUNT} pictures into {DEMO_FOLDER} (only once; what is there stays) ...", file=sys.stderr)
     options = scene.Options(size=(DEMO_SIZE, DEMO_SIZE), empty_share=0.05)
@@ -123,19 +130,49 @@ def _render_demo() -> str:
     return DEMO_FOLDER
 
 
-def _spec():
+def _checkpoint():
+    """What --checkpoint names: its path, and its content where that says what net it is of."""
+    from cpm_hand import checkpoints, shipped
+    if not _CHECKPOINT.value:
+        return None, None
+    path = shipped.find(_CHECKPOINT.value, shipped.CHECKPOINT)
+    if path.parent == shipped.folder():
+        flagfile = shipped.checked(shipped.FINETUNE)
+        _take(flagfile)
+        print(f"training on from {shipped.NAME}, with the flags of {flagfile} where none are given.", file=sys.stderr)
+    if path.is_dir() or path.suffix == checkpoints.SUFFIX:
+        return path, checkpoints.find(path)
+    return path, None
+
+
+def _spec(base=None):
+    """The net that the flags describe.
+
+    Args:
+        base: spec of the net to start from, which holds where the flags say nothing.
+    """
     from cpm_hand import nets
-    row = nets.find(_NET.value)
-    size = _INPUT_WIDTH.value or _INPUT_HEIGHT.value or row.size
+    name = _NET.value or (base.net if base else "cpm")
+    row = nets.find(name)
+    if not base or base.net != name:
+        base = nets.Spec(name, row.size, row.stages)
+    size = _INPUT_WIDTH.value or _INPUT_HEIGHT.value or base.size
     if (_INPUT_HEIGHT.value or size) != size:
         raise ValueError(f"inputs are square: --input-width={size} and --input-height={_INPUT_HEIGHT.value} must be "
                          f"equal; pictures of other shapes are cropped to a square around the hand.")
-    return nets.Spec(_NET.value, size, _STAGES.value or row.stages, _WIDTH.value)
+    return nets.Spec(name, size, _STAGES.value or base.stages, _WIDTH.value or base.width)
 
 
-def _print_summary() -> None:
+def _precision() -> str:
+    if _PRECISION.value != "auto":
+        return _PRECISION.value
+    from cpm_hand import strategies
+    return "bfloat16" if strategies.computes_in_bfloat16() else "float32"
+
+
+def _print_summary(base) -> None:
     from cpm_hand import nets
-    spec = _spec()
+    spec = _spec(base)
     costs = nets.costs(spec.build())
     print(f"net              {spec.net}, {spec.stages} stages, width {spec.width:g}, input {spec.size} x {spec.size}")
     print(f"parameters       {costs.parameters:,} ({4e-6 * costs.parameters:.1f} MB in float32)")
@@ -174,9 +211,9 @@ def _flags_text() -> str:
     return "".join(line + "\n" for line in sorted(lines))
 
 
-def _start(engine, run_dir: str):
+def _start(engine, run_dir: str, path, checkpoint):
     """Weights from elsewhere: a checkpoint to go on from in full, or None after loading by name."""
-    from cpm_hand import checkpoints, weights
+    from cpm_hand import checkpoints, transfer, weights
     from cpm_hand.reports import LOGGER
     if checkpoints.steps(run_dir) or not engine.is_chief:
         return None  # the run goes on from its own checkpoint, and workers follow the chief
@@ -185,12 +222,17 @@ def _start(engine, run_dir: str):
         LOGGER.info("backbone weights: %d arrays used from %s, %d layers start anew", len(report.used),
                     _BACKBONE_WEIGHTS.value, len(report.missing) // 2)
         engine.reset_averages()
-    path = _CHECKPOINT.value
     if not path:
         return None
-    if os.path.isdir(path) and checkpoints.steps(path):
+    if path.is_dir() and checkpoints.steps(path):
         return checkpoints.load_newest(path, LOGGER.warning)
-    report = weights.load_by_name(engine.model, weights.read_arrays(path))
+    if checkpoint:
+        report, kept, new = transfer.load(engine.model, engine.spec, checkpoint)
+        if new:
+            LOGGER.info("%s: joints whose maps it knows: %s; to be learnt: %s", path, ", ".join(kept) or "none",
+                        ", ".join(new))
+    else:
+        report = weights.load_by_name(engine.model, weights.read_arrays(path))
     LOGGER.info("%s: used %d arrays: %s", path, len(report.used), ", ".join(report.used))
     LOGGER.info("%s: not in this net: %s; kept new: %s", path, ", ".join(report.unused) or "none",
                 ", ".join(report.missing) or "none")
@@ -206,8 +248,10 @@ def main(argv) -> int:
     if not (datapath or _DATA.value or _SUMMARY.value):
         datapath = _render_demo()  # before TensorFlow starts threads beside which no process can be started
     quiet_tensorflow()
+    path, checkpoint = _checkpoint()
+    base = checkpoint and checkpoint.spec
     if _SUMMARY.value:
-        return _print_summary()
+        return _print_summary(base)
     import keras
     import tensorflow as tf
 
@@ -220,11 +264,11 @@ def main(argv) -> int:
         tf.config.experimental.enable_op_determinism()
     data_flags = _DATA.value + ([f"cmu_synth={datapath}"] if datapath else [])
     data = sets.prepare(sets.parse(data_flags), sets.parse(_VALIDATION_DATA.value), sets.Choice(
-        size=_spec().size, batch_size=_BATCHSIZE.value, augmentation=_AUGMENT.value, hands=_HANDS.value,
+        size=_spec(base).size, batch_size=_BATCHSIZE.value, augmentation=_AUGMENT.value, hands=_HANDS.value,
         seed=_SEED.value, skip_bad=_SKIP_BAD.value, limit=_LIMIT.value,
         validation_fraction=_VALIDATION_FRACTION.value))
-    spec = _spec()._replace(skeleton=data.training.labels.skeleton)
-    optimisation = engines.Optimisation(_CLIP_NORM.value, _EMA_DECAY.value, _MICROBATCH.value, _PRECISION.value,
+    spec = _spec(base)._replace(skeleton=data.training.labels.skeleton)
+    optimisation = engines.Optimisation(_CLIP_NORM.value, _EMA_DECAY.value, _MICROBATCH.value, _precision(),
                                         _OPTIMIZER.value)
     settings = training.Settings(
         run_dir=os.path.join("models", "train", _TAG.value), schedule=_schedule(data.training.labels.num_hands),
@@ -232,7 +276,7 @@ def main(argv) -> int:
         keep=_KEEP.value, patience=_PATIENCE.value, early_stop=_EARLY_STOP.value, flags=_flags_text())
     training.check(data, settings, optimisation, strategy)
     engine = engines.Engine(spec, optimisation, strategy)
-    outcome = training.Run(engine, data, settings, _start(engine, settings.run_dir)).train()
+    outcome = training.Run(engine, data, settings, _start(engine, settings.run_dir, path, checkpoint)).train()
     return 128 + outcome.signal if outcome.signal else 0
 
 

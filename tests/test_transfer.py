@@ -1,0 +1,87 @@
+"""Weights into a net whose maps stand for other joints: which rows of which kernels go where."""
+
+import numpy as np
+import pytest
+
+from cpm_hand import checkpoints, nets, transfer
+from cpm_hand.foreign import BadWeights
+from cpm_hand.hand import HAND, Skeleton
+
+SPECS = {"cpm": nets.Spec("cpm", 32, 2, 1 / 32), "cpm_lite": nets.Spec("cpm_lite", 32, 2, 1 / 16)}
+# The tip of the index finger as others spell it, something that is no joint of a hand, and the wrist.
+THREE = Skeleton(("INDEX_FINGER_TIP", "watch", "Wrist"), ((2, 0),), (("all", (0, 1, 2)),))
+INDEX_TIP, WRIST = HAND.names.index("index_tip"), 0
+
+
+def values(model):
+    return {name: variable.numpy() for name, variable in checkpoints.variables(model).items()}
+
+
+def random_checkpoint(spec):
+    rng = np.random.default_rng(0)
+    weights = {name: np.float32(rng.normal(size=array.shape)) for name, array in values(spec.build()).items()}
+    return checkpoints.Checkpoint(spec, 1, weights, {}, {}, {})
+
+
+@pytest.mark.parametrize("net", SPECS)
+def test_known_joints_keep_their_maps_and_new_ones_begin_as_they_were_made(net):
+    trained, spec = random_checkpoint(SPECS[net]), SPECS[net]._replace(skeleton=THREE)
+    model = spec.build()
+    before = values(model)
+    done = transfer.load(model, spec, trained)
+    after = values(model)
+    assert done.kept == ["INDEX_FINGER_TIP", "Wrist"] and done.new == ["watch"]
+    assert done.report.used == list(before) and not done.report.missing and not done.report.unused
+    # The first convolution of stage 2 reads [maps, features].
+    name = "Mconv1_stage2/kernel"
+    background = [21] if spec.target.background else []
+    rows = [INDEX_TIP, None, WRIST, *background]
+    for row, source in enumerate(rows):
+        expected = before[name][:, :, row] if source is None else trained.weights[name][:, :, source]
+        np.testing.assert_array_equal(after[name][:, :, row], expected)
+    np.testing.assert_array_equal(after[name][:, :, len(rows):], trained.weights[name][:, :, 21 + len(background):])
+    # The heads write maps.
+    heads = [name for name in before if trained.weights[name].shape[-1] in (21, 22) and before[name].ndim == 4]
+    assert len(heads) == 2
+    for head in heads:
+        np.testing.assert_array_equal(after[head][..., 0], trained.weights[head][..., INDEX_TIP])
+        np.testing.assert_array_equal(after[head][..., 1], before[head][..., 1])
+        np.testing.assert_array_equal(after[head][..., 2], trained.weights[head][..., WRIST])
+        if before[head].shape[-1] == 4:
+            np.testing.assert_array_equal(after[head][..., 3], trained.weights[head][..., 21])
+    shared = [name for name in before if before[name].shape == trained.weights[name].shape]
+    assert len(shared) > len(before) / 2
+    for name in shared:
+        np.testing.assert_array_equal(after[name], trained.weights[name])
+
+
+def test_the_same_joints_in_another_order_find_what_they_found(tmp_path):
+    trained = random_checkpoint(SPECS["cpm_lite"])
+    backwards = Skeleton(HAND.names[::-1], (), (("all", tuple(range(21))),))
+    spec = trained.spec._replace(skeleton=backwards)
+    one, other = trained.spec.build(), spec.build()
+    transfer.load(one, trained.spec, trained)
+    done = transfer.load(other, spec, trained)
+    assert done.kept == list(backwards.names) and not done.new
+    picture = np.random.default_rng(1).integers(0, 256, (1, 32, 32, 3), np.uint8)
+    np.testing.assert_allclose(np.array(one(picture))[..., 20::-1], np.array(other(picture))[..., :21], atol=1e-5)
+
+
+def test_the_averages_are_what_goes_along():
+    trained = random_checkpoint(SPECS["cpm_lite"])
+    trained = trained._replace(ema={"stem/bias": np.full_like(trained.weights["stem/bias"], 7)})
+    model = trained.spec.build()
+    transfer.load(model, trained.spec, trained)
+    assert (values(model)["stem/bias"] == 7).all()
+
+
+@pytest.mark.parametrize("skeleton", [HAND, THREE])
+def test_another_width_is_refused_and_changes_nothing(skeleton):
+    trained = random_checkpoint(SPECS["cpm_lite"])
+    spec = trained.spec._replace(width=1 / 8, skeleton=skeleton)
+    model = spec.build()
+    before = values(model)
+    with pytest.raises(BadWeights, match="in the file and .* in the model. Build the model with the width"):
+        transfer.load(model, spec, trained)
+    for name, array in values(model).items():
+        np.testing.assert_array_equal(array, before[name])
