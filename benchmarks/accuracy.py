@@ -75,6 +75,8 @@ def main(argv) -> None:
                               options=scene.Options(size=(_SIZE.value, _SIZE.value))):
             pass
         labels, _ = datasets.read("cmu_synth", folder)
+        # --data may hold more, from another time.
+        labels = labels.take(np.flatnonzero([int(pathlib.Path(path).stem) <= _COUNT.value for path in labels.paths]))
         members = classes(labels)
         rows = [row for path, artefact in artefacts.items()
                 for row in rows_of(path, evaluation.evaluate(Predictor(artefact), labels), members)]

@@ -119,6 +119,38 @@ def load(path) -> Checkpoint:
                             f"damaged or is another kind of file.") from error
 
 
+def peek(path) -> tuple[nets.Spec, dict] | None:
+    """What net a file or a run's folder is of, and its state, without its arrays.
+
+    Args:
+        path: a checkpoint, a run's folder (its newest checkpoint that can be read) or Keras weights.
+
+    Returns:
+        (spec, state); None for Keras weights that do not say.
+
+    Raises:
+        BadCheckpoint: there is nothing, or nothing that can be read.
+    """
+    path = pathlib.Path(path)
+    if path.name.endswith(hdf5.SUFFIX):
+        try:
+            described = hdf5.describe(path)
+        except foreign.BadWeights as error:
+            raise BadCheckpoint(str(error)) from error
+        if not (described and described.get("spec")):
+            return None
+        return nets.Spec.from_json(described["spec"]), dict(described.get("state") or {})
+    for candidate in [*steps(path), best_path(path)] if path.is_dir() else [path]:
+        try:
+            with zipfile.ZipFile(candidate) as archive:
+                head = json.loads(archive.read(_STATE))
+            return nets.Spec.from_json(head["spec"]), dict(head["state"])
+        except (zipfile.BadZipFile, zlib.error, OSError, ValueError, KeyError, TypeError, NotImplementedError):
+            continue
+    find(path)  # says what is wrong with it
+    raise BadCheckpoint(f"{path}: does not say what net it is of.")
+
+
 def _load_described(path: pathlib.Path) -> Checkpoint:
     """A `.weights.h5` that says what net it is of, as `python -m cpm_hand.weights` writes it."""
     try:

@@ -152,7 +152,7 @@ def belief_grid(maps: np.ndarray, names: Sequence[str], image: np.ndarray | None
         raise ValueError(f"belief maps must be [h, w, C] with one name per map, got shape {list(maps.shape)} "
                          f"and {len(names)} names.")
     beneath = np.zeros((*maps.shape[:2], 3), np.uint8) if image is None else _picture(image)
-    beneath = _scaled(beneath, panel_px)
+    beneath = scaled(beneath, panel_px)
     return _grid([_titled(_overlay(beneath, maps[..., channel]), name, f"{maps[..., channel].max():.2f}")
                   for channel, name in enumerate(names)], columns)
 
@@ -171,7 +171,7 @@ def stage_strip(image: np.ndarray, stages: np.ndarray, background: bool = True, 
     Returns:
         uint8 [h', w', 3].
     """
-    beneath, beliefs = _scaled(_picture(image), panel_px), strongest(stages, background)
+    beneath, beliefs = scaled(_picture(image), panel_px), strongest(stages, background)
     return _grid([_titled(_overlay(beneath, belief), f"stage {number}", f"{belief.max():.2f}")
                   for number, belief in enumerate(beliefs, start=1)], columns or len(beliefs))
 
@@ -191,7 +191,7 @@ def contact_sheet(images: Sequence[np.ndarray], columns: int = 8, cell_px: int =
     """
     cells = []
     for image in images:
-        small = _scaled(_picture(image), cell_px)
+        small = scaled(_picture(image), cell_px)
         cell = np.full((cell_px, cell_px, 3), _PAGE, np.uint8)
         top, left = (cell_px - small.shape[0]) // 2, (cell_px - small.shape[1]) // 2
         cell[top:top + small.shape[0], left:left + small.shape[1]] = small
@@ -207,7 +207,8 @@ def _picture(image) -> np.ndarray:
     return image.copy(order="C")
 
 
-def _scaled(image: np.ndarray, longer_px: int) -> np.ndarray:
+def scaled(image: np.ndarray, longer_px: int) -> np.ndarray:
+    """A picture made smaller or larger so that its longer side is `longer_px`: uint8 [h, w, 3]."""
     height, width = image.shape[:2]
     factor = longer_px / max(height, width)
     size = (max(round(width * factor), 1), max(round(height * factor), 1))

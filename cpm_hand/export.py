@@ -11,7 +11,7 @@ import keras
 import numpy as np
 
 import cpm_hand
-from cpm_hand import checkpoints, images, inference, parity, quantization, runtimes, sets
+from cpm_hand import checkpoints, images, inference, parity, quantization, runtimes, sets, shipped
 from cpm_hand.formats import FORMATS, saved_model
 
 NUM_CALIBRATION = 64  # pictures
@@ -76,7 +76,7 @@ def export(checkpoint_path, destinations: dict[str, str | os.PathLike], choice: 
     and only then given its name, so that a bad one is never left behind as if it were good.
 
     Args:
-        checkpoint_path: a run's folder or a checkpoint file.
+        checkpoint_path: a run's folder, a checkpoint file, or "cpm_lite", the model that comes with the package.
         destinations: path by format name, of `FORMATS`.
         choice: what to write.
         num_pictures: how many rendered hands to compare and time on.
@@ -94,7 +94,7 @@ def export(checkpoint_path, destinations: dict[str, str | os.PathLike], choice: 
     """
     for name, destination in destinations.items():
         _check(name, choice.precision, pathlib.Path(destination))
-    checkpoint = checkpoints.find(checkpoint_path)
+    checkpoint = checkpoints.find(shipped.find(checkpoint_path, shipped.TO_TRAIN))
     description = runtimes.describe_checkpoint(checkpoint)
     spec = runtimes.resized(checkpoint.spec, choice.size, choice.stages)
 

@@ -83,13 +83,13 @@ def load(path) -> Artefact:
     Args:
         path: a run's folder, a checkpoint file, or what freeze.py writes: a SavedModel's folder (or the folder
             of its versions, of which the highest counts), .pb, .keras, .tflite, .onnx or OpenVINO's .xml. "cpm_lite"
-            is the model that comes with the package.
+            and "cpm_lite_int8" are the model that comes with the package.
 
     Raises:
         BadArtefact: nothing there, damaged, or none of these kinds.
         ImportError: the kind's own package is not installed.
     """
-    path = shipped.find(path, shipped.ARTEFACT)
+    path = shipped.find(path, shipped.TO_RUN)
     kind = _kind(path)
     function, image, outputs, description = KINDS[kind][1](path)
     size, spec = _input_size(path, image), description.spec
@@ -212,7 +212,7 @@ KINDS = {
 }
 
 
-FOREIGN = (".caffemodel", ".pth", ".npy")
+FOREIGN = (".caffemodel", ".pth", ".npy")  # what `weights` converts
 
 
 def _kind(path: pathlib.Path) -> str:
@@ -223,7 +223,7 @@ def _kind(path: pathlib.Path) -> str:
         raise BadArtefact(f"{path}: no such file or folder; {expected}.")
     if path.suffix in FOREIGN:
         raise BadArtefact(f"{path}: weights of another program; `python -m cpm_hand.weights {path} NAME.npz` makes a "
-                          f"checkpoint of them, which can be run.")
+                          f"checkpoint of a hand model's, which can be run.")
     if path.name == "saved_model.pb":
         raise BadArtefact(f"{path}: this is a part of a SavedModel; give its folder, {path.parent}.")
     try:

@@ -11,6 +11,9 @@ CHECKPOINT = f"{NAME}.npz"    # weights, for training and for other exports
 ARTEFACT = f"{NAME}.pb"       # to run with what every installation has
 INT8 = f"{NAME}_int8.tflite"  # the fastest and smallest, with ai-edge-litert
 FINETUNE = "finetune.flags"   # how to train on from it
+TO_RUN = {NAME: ARTEFACT, f"{NAME}_int8": INT8}
+TO_TRAIN = {NAME: CHECKPOINT}
+_REMEDY = "Install cpm_hand again, or name a model of your own."
 
 
 def folder() -> pathlib.Path:
@@ -20,34 +23,47 @@ def folder() -> pathlib.Path:
     return inside if inside.is_dir() else package.parent / "models" / NAME
 
 
-def find(path, file: str) -> pathlib.Path:
-    """A path as it was given, or, where it is the model's name and nothing in this folder is called so, the model's.
+def find(path, files: dict[str, str]):
+    """What a person or a program named: a path as it is, or a file of the model by its name.
 
     Args:
-        path: what a person or a program named.
-        file: which of the model's files is meant.
+        path: one of the names, as a string, is the model and never a path; `./cpm_lite` is a path.
+        files: which file each name stands for here, `TO_RUN` or `TO_TRAIN`.
+
+    Returns:
+        pathlib.Path.
 
     Raises:
         BadArtefact: the model is meant, and `checked` refuses its file.
     """
-    path = pathlib.Path(path)
-    return checked(file) if path == pathlib.Path(NAME) and not path.exists() else path
+    return checked(files[path]) if isinstance(path, str) and path in files else pathlib.Path(path)
 
 
 def checked(file: str) -> pathlib.Path:
-    """The path of one of the model's files, whose bytes are those that were shipped.
+    """The path of one of the model's files; its bytes, and those of its description, are the ones that were shipped.
 
     Raises:
-        BadArtefact: the file or its checksum is missing, or they disagree.
+        BadArtefact: a file or its checksum is missing, or they disagree.
     """
-    path = folder() / file
-    remedy = "Install cpm_hand again, or name a model of your own."
+    sums = _sums()
+    for name in (file, file + ".json"):
+        if name == file or name in sums:
+            found = hashlib.sha256(_read(name)).hexdigest()
+            if found != sums.get(name):
+                raise BadArtefact(f"{folder() / name}: damaged: its sha256 is {found}, {SUMS} says {sums.get(name)}. "
+                                  f"{_REMEDY}")
+    return folder() / file
+
+
+def _sums() -> dict[str, str]:
+    """sha256 by file."""
+    lines = [line.split(maxsplit=1) for line in _read(SUMS).decode(errors="replace").splitlines()]
+    return {line[1]: line[0] for line in lines if len(line) == 2}
+
+
+def _read(file: str) -> bytes:
     try:
-        lines = (path.parent / SUMS).read_text().splitlines()
-        found = hashlib.sha256(path.read_bytes()).hexdigest()
-    except (OSError, UnicodeDecodeError) as error:
-        raise BadArtefact(f"{path}: the model that comes with cpm_hand is not here ({error}). {remedy}") from None
-    expected = dict(reversed(line.split(maxsplit=1)) for line in lines if len(line.split(maxsplit=1)) == 2).get(file)
-    if found != expected:
-        raise BadArtefact(f"{path}: damaged: its sha256 is {found}, {SUMS} says {expected}. {remedy}")
-    return path
+        return (folder() / file).read_bytes()
+    except OSError as error:
+        raise BadArtefact(f"{folder() / file}: the model that comes with cpm_hand is not here ({error.strerror}). "
+                          f"{_REMEDY}") from None

@@ -44,8 +44,7 @@ def load(model: "keras.Model", spec: nets.Spec, checkpoint: checkpoints.Checkpoi
                          f"--net out, or start from other weights.")
     theirs, ours = checkpoint.spec.skeleton.names, spec.skeleton.names
     arrays = checkpoint.best_weights()
-    known = {_key(name): number for number, name in enumerate(theirs)}
-    pairs = [(number, known[_key(name)]) for number, name in enumerate(ours) if _key(name) in known]
+    pairs = _pairs(ours, theirs)
     if theirs != ours:
         variables = checkpoints.variables(model)
         for name, axis in _map_axes(spec).items():
@@ -55,10 +54,16 @@ def load(model: "keras.Model", spec: nets.Spec, checkpoint: checkpoints.Checkpoi
     return Transfer(weights.load_by_name(model, arrays), kept, [name for name in ours if name not in kept])
 
 
-def _key(name: str):
-    """The joint of a hand that a name stands for, else the name itself."""
-    joint = skeletons.joint_of(name)
-    return name if joint is None else joint
+def _pairs(ours: tuple[str, ...], theirs: tuple[str, ...]) -> list[tuple[int, int]]:
+    """(number here, number there) of the joints that both know: by name, else as the only such joint of a hand."""
+    def hands_joints(names):
+        joints = [skeletons.joint_of(name) for name in names]
+        return {joint: number for number, joint in enumerate(joints) if joint is not None and joints.count(joint) == 1}
+
+    here, there = hands_joints(ours), hands_joints(theirs)
+    known = {number: there[joint] for joint, number in here.items() if joint in there}
+    known |= {number: theirs.index(name) for number, name in enumerate(ours) if name in theirs}
+    return sorted(known.items())
 
 
 def _map_axes(spec: nets.Spec) -> dict[str, int]:

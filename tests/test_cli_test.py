@@ -11,7 +11,7 @@ import pytest
 from absl import flags
 from conftest import write_hands
 
-from cpm_hand import checkpoints, images, nets, runtimes
+from cpm_hand import checkpoints, draw, images, nets, runtimes
 from cpm_hand.cli import command
 from cpm_hand.cli import test as cli
 
@@ -200,7 +200,12 @@ def test_files_folders_and_patterns_become_paths_each_once(tmp_path, monkeypatch
 
 
 def test_several_artefacts_are_shown_side_by_side_a_row_for_each_picture(run, album, tmp_path, capsys):
-    assert call(f"--graph_path={run}", f"--graph_path={run}/", album, f"--output_dir={tmp_path}/out",
+    other = SPEC._replace(size=48)
+    weights = {name: np.float32(np.random.default_rng(1).normal(0, 0.05, tuple(variable.shape)))
+               for name, variable in checkpoints.variables(other.build()).items()}
+    checkpoints.save(tmp_path / "other.npz", checkpoints.Checkpoint(other, 0, weights, {}, {}, {}))
+    paths = {"run": run, "other": tmp_path / "other.npz"}
+    assert call(*[f"--graph_path={path}" for path in paths.values()], album, f"--output_dir={tmp_path}/out",
                 "--threshold=0") == 1
     printed = capsys.readouterr()
     assert f"wrote {tmp_path}/out/side_by_side.png" in printed.out and "broken.png" in printed.err
@@ -209,8 +214,13 @@ def test_several_artefacts_are_shown_side_by_side_a_row_for_each_picture(run, al
     side = cli.SHEET_CELL_PX
     sheet = images.read(tmp_path / "out/side_by_side.png")
     assert sheet.shape == (count * (side + bar + gap) + gap, 2 * (side + gap) + gap, 3)
-    row = sheet[bar + gap:bar + gap + side]                                           # the same net, the same finds
-    np.testing.assert_array_equal(row[:, gap:gap + side], row[:, side + 2 * gap:2 * (side + gap)])
+    for column, path in enumerate(paths.values()):                                    # c.png is square: no margin
+        assert call(f"--graph_path={path}", album / "c.png", f"--output_dir={tmp_path}/{column}", "--threshold=0") == 0
+        alone = draw.scaled(images.read(tmp_path / f"{column}/c_skeleton.png"), side)
+        top, left = 2 * (side + bar + gap) + gap + bar, column * (side + gap) + gap
+        np.testing.assert_array_equal(sheet[top:top + side, left:left + side], alone)
+    titles = sheet[gap:gap + bar, gap:gap + side], sheet[gap:gap + bar, side + 2 * gap:2 * (side + gap)]
+    assert (titles[0] != titles[1]).any()
     assert os.listdir(tmp_path / "out") == ["side_by_side.png"]
 
 

@@ -42,8 +42,8 @@ def call(capfd, *arguments, base=NARROW):
     return status, capfd.readouterr().err
 
 
-def refused(capfd, *arguments):
-    status, text = call(capfd, *arguments)
+def refused(capfd, *arguments, **more):
+    status, text = call(capfd, *arguments, **more)
     assert status == 1 and "Traceback" not in text
     return text.splitlines()[-1].removeprefix("error: ")
 
@@ -203,12 +203,51 @@ def test_the_shipped_model_goes_on_with_other_joints_and_knows_those_of_a_hand(c
 
 
 @pytest.mark.slow
-def test_a_run_begun_from_the_shipped_model_goes_on_with_its_own_weights(capfd, hands):
+def test_a_run_begun_from_the_shipped_model_goes_on_with_its_own_weights(capfd, hands, monkeypatch):
     given = f"--datapath={hands}", "--checkpoint=cpm_lite", "--batchsize=4", "--tag=mine", "--precision=float32"
     assert call(capfd, *given, "--steps=1", base=[])[0] == 0
-    status, text = call(capfd, *given, "--steps=2", base=[])
+    first = checkpoints.load_newest("models/train/mine")
+    monkeypatch.setattr(shipped, "TO_TRAIN", {})                      # whatever became of the shipped model meanwhile
+    given = [flag for flag in given if "--checkpoint" not in flag] + ["--checkpoint=gone.npz"]
+    status, text = call(capfd, *given, "--steps=2", "--lr=0", "--ema_decay=0.99", "--optimizer=muon", base=[])
     assert status == 0 and "Restore from checkpoint...Done (step 1)" in text
-    assert checkpoints.load_newest("models/train/mine").step == 2
+    second = checkpoints.load_newest("models/train/mine")
+    assert second.step == 2 and second.spec == first.spec
+    for name, array in second.weights.items():
+        np.testing.assert_array_equal(array, first.weights[name])
+
+
+def test_a_checkpoint_needs_something_to_train_on(capfd):
+    assert "--checkpoint=cpm_lite needs pictures to train on" in refused(capfd, "--checkpoint=cpm_lite")
+
+
+def test_a_checkpoint_that_is_not_there_is_refused(capfd, hands):
+    for path in ("gone", "gone.npz"):
+        text = refused(capfd, f"--datapath={hands}", f"--checkpoint={path}", base=[])
+        assert text == f"--checkpoint={path}: no such file or folder."
+
+
+@pytest.mark.slow
+def test_the_net_is_that_of_the_checkpoint_and_is_written_into_the_runs_flags(capfd, hands):
+    call(capfd, f"--datapath={hands}", "--tag=a", "--hands=right")
+    path = checkpoints.step_path("models/train/a", 2)
+    given = f"--datapath={hands}", f"--checkpoint={path}", "--tag=b", "--batchsize=4", "--validation_fraction=0"
+    assert call(capfd, *given, "--steps=1", "--precision=auto", base=[])[0] == 0
+    made = checkpoints.load_newest("models/train/b")
+    assert made.spec == checkpoints.load(path).spec and made.state["hands"] == "right"
+    recorded = pathlib.Path("models/train/b/flags.txt").read_text().splitlines()
+    assert {"--net=cpm", "--input_width=32", "--width=0.015625", "--stages=2", "--hands=right"} <= set(recorded)
+    assert "--precision=bfloat16" in recorded or "--precision=float32" in recorded
+
+
+def test_epochs_that_are_given_count_before_the_steps_of_a_flagfile(tmp_path):
+    (tmp_path / "some.flags").write_text("--steps=600\n--lr=0.5\n")
+    with flagsaver.flagsaver():
+        for flag in flags.FLAGS.get_flags_for_module(train):
+            flag.unparse()
+        command.parse_flags(["train.py", "--max_epoch=3"])
+        train._take(tmp_path / "some.flags")
+        assert (flags.FLAGS.steps, flags.FLAGS.max_epoch, flags.FLAGS.lr) == (0, 3, 0.5)
 
 
 def test_a_net_that_the_flags_name_is_not_the_checkpoints(capfd, hands):

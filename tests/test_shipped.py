@@ -7,8 +7,10 @@ import shutil
 
 import numpy as np
 import pytest
+from absl import flags
 
-from cpm_hand import artefacts, checkpoints, datasets, evaluation, predict, runtimes, shipped
+from cpm_hand import artefacts, checkpoints, datasets, evaluation, export, predict, runtimes, shipped
+from cpm_hand.cli import ship
 from cpm_hand.rendering import scene, writer
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -24,8 +26,8 @@ def copied(tmp_path, monkeypatch):
 
 def test_every_file_has_the_sum_that_stands_beside_it():
     lines = (shipped.folder() / shipped.SUMS).read_text().split("\n")[:-1]
-    assert {line.split("  ")[1] for line in lines} == {shipped.CHECKPOINT, shipped.ARTEFACT, shipped.INT8,
-                                                       shipped.FINETUNE}
+    assert {line.split("  ")[1] for line in lines} == {shipped.CHECKPOINT, shipped.ARTEFACT, f"{shipped.ARTEFACT}.json",
+                                                       shipped.INT8, shipped.FINETUNE, "parity.json"}
     for line in lines:
         expected, name = line.split("  ")
         assert hashlib.sha256((shipped.folder() / name).read_bytes()).hexdigest() == expected
@@ -55,24 +57,32 @@ def test_weights_and_artefact_find_the_same_keypoints():
     np.testing.assert_allclose(ours, theirs, atol=0.05)
 
 
-def test_a_file_or_folder_of_the_models_name_is_meant_before_the_model(tmp_path, monkeypatch):
+def test_the_name_is_the_model_wherever_one_stands_and_a_path_is_a_path(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert shipped.find("cpm_lite", shipped.ARTEFACT) == shipped.folder() / shipped.ARTEFACT
     pathlib.Path("cpm_lite").mkdir()
-    assert shipped.find("cpm_lite", shipped.ARTEFACT) == pathlib.Path("cpm_lite")
-    assert shipped.find("other/cpm_lite", shipped.ARTEFACT) == pathlib.Path("other/cpm_lite")
+    assert shipped.find("cpm_lite", shipped.TO_RUN) == shipped.folder() / shipped.ARTEFACT
+    assert shipped.find("cpm_lite_int8", shipped.TO_RUN) == shipped.folder() / shipped.INT8
+    assert shipped.find("cpm_lite", shipped.TO_TRAIN) == shipped.folder() / shipped.CHECKPOINT
+    for path in ("./cpm_lite", pathlib.Path("cpm_lite"), "other/cpm_lite"):
+        assert shipped.find(path, shipped.TO_RUN) == pathlib.Path(path)
+    assert predict.Predictor().artefact.path == shipped.folder() / shipped.ARTEFACT
 
 
-@pytest.mark.parametrize("file", [shipped.CHECKPOINT, shipped.ARTEFACT, shipped.INT8, shipped.FINETUNE])
-def test_a_single_changed_bit_is_noticed_before_anything_is_loaded(copied, file):
+@pytest.mark.parametrize("file", [shipped.CHECKPOINT, shipped.ARTEFACT, f"{shipped.ARTEFACT}.json", shipped.INT8,
+                                  shipped.FINETUNE])
+def test_a_single_changed_bit_is_noticed_before_anything_is_loaded(copied, file, monkeypatch):
     data = bytearray((copied / file).read_bytes())
     data[len(data) // 2] ^= 1
     (copied / file).write_bytes(data)
+    monkeypatch.setattr(runtimes, "_kind", lambda path: pytest.fail(f"{path} was opened"))
+    use = {shipped.CHECKPOINT: lambda: export.export("cpm_lite", {"keras": copied.parent / "x.keras"}),
+           shipped.INT8: lambda: runtimes.load("cpm_lite_int8"),
+           shipped.FINETUNE: lambda: shipped.checked(file)}.get(file, predict.Predictor)
     with pytest.raises(artefacts.BadArtefact, match=f"{file}: damaged: its sha256 is .* Install cpm_hand again"):
-        shipped.checked(file)
+        use()
 
 
-@pytest.mark.parametrize("missing", [shipped.ARTEFACT, shipped.SUMS])
+@pytest.mark.parametrize("missing", [shipped.ARTEFACT, f"{shipped.ARTEFACT}.json", shipped.SUMS])
 def test_a_missing_file_says_what_to_do(copied, missing):
     os.remove(copied / missing)
     with pytest.raises(artefacts.BadArtefact, match="the model that comes with cpm_hand is not here .* name a model"):
@@ -80,7 +90,7 @@ def test_a_missing_file_says_what_to_do(copied, missing):
 
 
 def test_sums_that_do_not_list_a_file_do_not_vouch_for_it(copied):
-    (copied / shipped.SUMS).write_text("\n\nnothing\n")
+    (copied / shipped.SUMS).write_bytes(b"\n\nnothing\n\xff  x\n")
     with pytest.raises(artefacts.BadArtefact, match="damaged: .* says None"):
         shipped.checked(shipped.ARTEFACT)
 
@@ -93,3 +103,34 @@ def test_it_finds_rendered_hands_that_it_was_not_trained_on(tmp_path):
     measured = evaluation.evaluate(predict.Predictor(), labels)
     found = {number.name: number.value for number in measured.numbers()}
     assert found["error_percent"] < 8 and found["pck@0.2"] > 0.75   # the card says how good; this, that it is whole
+
+
+def ship_from(run, *arguments):
+    values = flags.FlagValues()
+    ship.define(values)
+    rest = values(["ship", *map(str, arguments)])
+    return ship.main(["ship", str(run)] if run else rest, values)
+
+
+@pytest.mark.slow
+def test_a_run_becomes_a_model_whose_sums_and_threshold_are_right(tmp_path, monkeypatch):
+    spec = checkpoints.load(shipped.checked(shipped.CHECKPOINT)).spec._replace(size=32, stages=2, width=1 / 8)
+    rng = np.random.default_rng(0)
+    weights = {name: np.float32(rng.normal(0, 0.05, tuple(variable.shape)))
+               for name, variable in checkpoints.variables(spec.build()).items()}
+    made = checkpoints.Checkpoint(spec, 3, weights, {}, {}, {"hands": "right"})
+    checkpoints.save(checkpoints.step_path(tmp_path / "run", 3), made)
+    with pytest.raises(ValueError, match="finetune.flags: is not there"):
+        ship_from(tmp_path / "run", "--presence_threshold=0.25", f"--output_dir={tmp_path}/out")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / shipped.FINETUNE).write_text("--steps=3\n")
+    assert ship_from(tmp_path / "run", "--presence_threshold=0.25", f"--output_dir={tmp_path}/out",
+                     "--check_pictures=3") == 0
+    monkeypatch.setattr(shipped, "folder", lambda: tmp_path / "out")
+    for name in ("cpm_lite", "cpm_lite_int8"):
+        artefact = runtimes.load(name)
+        assert (artefact.presence_threshold, artefact.hands, artefact.size) == (0.25, "right", 32)
+    kept = checkpoints.load(shipped.checked(shipped.CHECKPOINT))
+    for name, array in kept.weights.items():
+        np.testing.assert_allclose(array, weights[name], rtol=2**-11, atol=2**-24)
+    assert os.listdir(tmp_path) and not list(tmp_path.glob(".out.*"))

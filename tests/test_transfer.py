@@ -67,6 +67,14 @@ def test_the_same_joints_in_another_order_find_what_they_found(tmp_path):
     np.testing.assert_allclose(np.array(one(picture))[..., 20::-1], np.array(other(picture))[..., :21], atol=1e-5)
 
 
+def test_an_exact_name_wins_over_the_joint_that_it_stands_for():
+    two_hands = "left_wrist", "left_index_tip", "right_wrist", "right_index_tip"
+    assert transfer._pairs(("left_wrist", "left_index_tip", "watch"), two_hands) == [(0, 0), (1, 1)]
+    # Of two wrists neither is the one: both begin anew instead of alike.
+    assert transfer._pairs(two_hands, HAND.names) == []
+    assert transfer._pairs(("index_tip", "Wrist"), HAND.names) == [(0, INDEX_TIP), (1, WRIST)]
+
+
 def test_the_averages_are_what_goes_along():
     trained = random_checkpoint(SPECS["cpm_lite"])
     trained = trained._replace(ema={"stem/bias": np.full_like(trained.weights["stem/bias"], 7)})

@@ -22,7 +22,8 @@ REPORT = "parity.json"
 
 def define(values: flags.FlagValues = flags.FLAGS) -> None:
     """Define this command's flags; a function, since other commands have some of the same names."""
-    flags.DEFINE_string("checkpoint", None, "A run's folder or a checkpoint file; else the run of --tag.",
+    flags.DEFINE_string("checkpoint", None, "A run's folder, a checkpoint file, or cpm_lite, the model that comes "
+                        "with this program; else the run of --tag.",
                         flag_values=values)
     flags.DEFINE_string("tag", "test", "Name of the run; its folder is models/train/TAG.", flag_values=values)
     flags.DEFINE_multi_enum("format", ["saved_model", "frozen_graph"], FORMATS, "What to write; repeat for several.",

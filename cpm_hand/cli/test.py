@@ -154,20 +154,24 @@ def _side_by_side(paths: list[str], values) -> int:
     predictors = [_predictor(path, values) for path in values.graph_path]
     columns = results.unique_names(values.graph_path)
     cells, titles, unreadable = [], [], []
-    for path in tqdm(paths, unit="picture", disable=None, dynamic_ncols=True):
-        try:
-            picture = images.read(path, honour_exif=True)
-        except images.BadImage as error:
-            unreadable.append(str(error))
-            continue
-        for column, predictor in zip(columns, predictors):
-            hands = predictor(picture, values.box)
-            cells.append(pages.skeletons(picture, hands, predictor.artefact.skeleton))
-            titles.append((column, f"{hands[0].presence:.2f}" if hands else "no hand"))
-    if cells:
-        sheet = pathlib.Path(values.output_dir or "out", "side_by_side.png")
-        images.write(sheet, draw.contact_sheet(cells, len(columns), SHEET_CELL_PX, titles))
-        print(f"wrote {sheet}")
+    sheet = pathlib.Path(values.output_dir or "out", "side_by_side.png")
+    sheet.parent.mkdir(parents=True, exist_ok=True)  # before the work, if it cannot be
+    try:
+        for path in tqdm(paths, unit="picture", disable=None, dynamic_ncols=True):
+            try:
+                picture = images.read(path, honour_exif=True)
+            except images.BadImage as error:
+                unreadable.append(str(error))
+                continue
+            row = [predictor(picture, values.box) for predictor in predictors]
+            for column, predictor, hands in zip(columns, predictors, row):
+                page = pages.skeletons(picture, hands, predictor.artefact.skeleton)
+                cells.append(draw.scaled(page, SHEET_CELL_PX))  # not the whole pictures, of which there may be many
+                titles.append((column, f"{hands[0].presence:.2f}" if hands else "no hand"))
+    finally:  # what was found before Ctrl-C is kept
+        if cells:
+            images.write(sheet, draw.contact_sheet(cells, len(columns), SHEET_CELL_PX, titles))
+            print(f"wrote {sheet}")
     for text in unreadable:
         print(f"error: {text}", file=sys.stderr)
     return 1 if unreadable else 0

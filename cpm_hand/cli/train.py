@@ -29,17 +29,17 @@ _LIMIT = flags.DEFINE_integer("limit", 0, "Use only the first so many hands of e
                               "one-picture test, which also writes overfit.png and overfit.gif.", lower_bound=0)
 _AUGMENT = flags.DEFINE_enum("augment", "default", ["none", "default", "strong"],
                              "Random rotation, scale, shift, mirror, colour, blur and occluder.")
-_HANDS = flags.DEFINE_enum("hands", "both", ["both", "right"],
-                           "Learn left and right hands alike, or mirror left ones to right.")
+_HANDS = flags.DEFINE_enum("hands", None, ["both", "right"], "Learn left and right hands alike, or mirror left ones to "
+                           "right; by default as the net of --checkpoint did, else both.")
 _SKIP_BAD = flags.DEFINE_bool("skip_bad", False, "Leave out samples that cannot be used, and list them, instead of "
                               "stopping at the first.")
 
 _NET = flags.DEFINE_enum("net", None, ["cpm", "cpm_lite"], "Network to train: the published pose machine, or a compact "
                          "one for laptops. By default that of --checkpoint with its size, stages and width, else cpm.")
-_STAGES = flags.DEFINE_integer("stages", None, "Stages of the net; by default its own number (cpm: 6, cpm_lite: 3).",
-                               lower_bound=1)
-_WIDTH = flags.DEFINE_float("width", None, "Factor on the hidden channels; by default 1, the published net.",
-                            lower_bound=1e-3)
+_STAGES = flags.DEFINE_integer("stages", None, "Stages of the net; by default those of --checkpoint, else cpm: 6, "
+                               "cpm_lite: 3.", lower_bound=1)
+_WIDTH = flags.DEFINE_float("width", None, "Factor on the hidden channels; by default that of --checkpoint, else "
+                            "1, the published net.", lower_bound=1e-3)
 _INPUT_WIDTH = flags.DEFINE_integer("input_width", None, "Side of the square input, px; by default the net's own "
                                     "(cpm: 368, a multiple of 8; cpm_lite: 128, a multiple of 16).", lower_bound=1)
 _INPUT_HEIGHT = flags.DEFINE_integer("input_height", None, "Must equal --input-width: inputs are square.",
@@ -99,12 +99,15 @@ _SUMMARY = flags.DEFINE_bool("summary", False, "Print parameters, multiply-accum
                              "leave.")
 
 
+DESCRIBED = (".npz", ".h5")  # files that may say what net they are of
 DEMO_FOLDER, DEMO_COUNT, DEMO_SIZE = os.path.join("models", "data", "hands"), 6000, 160
 
 
 def _take(flagfile: pathlib.Path) -> None:
     """Take the flags of a file wherever the command line does not say otherwise."""
     given = {name for name in flags.FLAGS if flags.FLAGS[name].present}
+    if "max_epoch" in given:
+        given.add("steps")  # another word for the same
     for line in flagfile.read_text().splitlines():
         name, _, value = line.removeprefix("--").partition("=")
         if line.startswith("--") and name not in given:
@@ -131,18 +134,32 @@ def _render_demo() -> str:
 
 
 def _checkpoint():
-    """What --checkpoint names: its path, and its content where that says what net it is of."""
-    from cpm_hand import checkpoints, shipped
+    """--checkpoint as a path, None where there is none; for the shipped model its own flags are taken too."""
+    from cpm_hand import shipped
     if not _CHECKPOINT.value:
-        return None, None
-    path = shipped.find(_CHECKPOINT.value, shipped.CHECKPOINT)
-    if path.parent == shipped.folder():
+        return None
+    path = shipped.find(_CHECKPOINT.value, shipped.TO_TRAIN)
+    if _CHECKPOINT.value in shipped.TO_TRAIN:
         flagfile = shipped.checked(shipped.FINETUNE)
         _take(flagfile)
         print(f"training on from {shipped.NAME}, with the flags of {flagfile} where none are given.", file=sys.stderr)
-    if path.is_dir() or path.suffix == checkpoints.SUFFIX:
-        return path, checkpoints.find(path)
-    return path, None
+    return path
+
+
+def _started_from(path, run_dir: str):
+    """(spec, hands) of the net that a run goes on with: its own once it has a checkpoint, else that of --checkpoint.
+
+    Every machine reads it, for all must build the same net. None where nothing says.
+    """
+    from cpm_hand import checkpoints
+    found = None
+    if checkpoints.steps(run_dir):
+        found = checkpoints.peek(run_dir)  # whatever became of --checkpoint meanwhile
+    elif path and not path.exists():
+        raise ValueError(f"--checkpoint={path}: no such file or folder.")
+    elif path and (path.is_dir() or path.suffix in DESCRIBED):
+        found = checkpoints.peek(path)
+    return (found[0], found[1].get("hands")) if found else (None, None)
 
 
 def _spec(base=None):
@@ -167,6 +184,8 @@ def _precision() -> str:
     if _PRECISION.value != "auto":
         return _PRECISION.value
     from cpm_hand import strategies
+    if _STRATEGY.value == "multi_worker":
+        raise ValueError("--precision=auto may be another one on each machine; give bfloat16 or float32.")
     return "bfloat16" if strategies.computes_in_bfloat16() else "float32"
 
 
@@ -211,7 +230,7 @@ def _flags_text() -> str:
     return "".join(line + "\n" for line in sorted(lines))
 
 
-def _start(engine, run_dir: str, path, checkpoint):
+def _start(engine, run_dir: str, path):
     """Weights from elsewhere: a checkpoint to go on from in full, or None after loading by name."""
     from cpm_hand import checkpoints, transfer, weights
     from cpm_hand.reports import LOGGER
@@ -226,8 +245,8 @@ def _start(engine, run_dir: str, path, checkpoint):
         return None
     if path.is_dir() and checkpoints.steps(path):
         return checkpoints.load_newest(path, LOGGER.warning)
-    if checkpoint:
-        report, kept, new = transfer.load(engine.model, engine.spec, checkpoint)
+    if path.suffix in DESCRIBED and checkpoints.peek(path):
+        report, kept, new = transfer.load(engine.model, engine.spec, checkpoints.find(path))
         if new:
             LOGGER.info("%s: joints whose maps it knows: %s; to be learnt: %s", path, ", ".join(kept) or "none",
                         ", ".join(new))
@@ -246,10 +265,13 @@ def main(argv) -> int:
         raise app.UsageError(f"Unexpected arguments: {argv[1:]}; flags are written --name=value.")
     datapath = _DATAPATH.value
     if not (datapath or _DATA.value or _SUMMARY.value):
+        if _CHECKPOINT.value:
+            raise ValueError(f"--checkpoint={_CHECKPOINT.value} needs pictures to train on: give --data=NAME=DIR.")
         datapath = _render_demo()  # before TensorFlow starts threads beside which no process can be started
     quiet_tensorflow()
-    path, checkpoint = _checkpoint()
-    base = checkpoint and checkpoint.spec
+    path = _checkpoint()
+    run_dir = os.path.join("models", "train", _TAG.value)
+    base, hands = _started_from(path, run_dir)
     if _SUMMARY.value:
         return _print_summary(base)
     import keras
@@ -262,21 +284,25 @@ def main(argv) -> int:
     keras.utils.set_random_seed(_SEED.value)
     if _DETERMINISTIC.value:
         tf.config.experimental.enable_op_determinism()
+    spec, hands, precision = _spec(base), _HANDS.value or hands or "both", _precision()
     data_flags = _DATA.value + ([f"cmu_synth={datapath}"] if datapath else [])
     data = sets.prepare(sets.parse(data_flags), sets.parse(_VALIDATION_DATA.value), sets.Choice(
-        size=_spec(base).size, batch_size=_BATCHSIZE.value, augmentation=_AUGMENT.value, hands=_HANDS.value,
-        seed=_SEED.value, skip_bad=_SKIP_BAD.value, limit=_LIMIT.value,
-        validation_fraction=_VALIDATION_FRACTION.value))
-    spec = _spec(base)._replace(skeleton=data.training.labels.skeleton)
-    optimisation = engines.Optimisation(_CLIP_NORM.value, _EMA_DECAY.value, _MICROBATCH.value, _precision(),
+        size=spec.size, batch_size=_BATCHSIZE.value, augmentation=_AUGMENT.value, hands=hands, seed=_SEED.value,
+        skip_bad=_SKIP_BAD.value, limit=_LIMIT.value, validation_fraction=_VALIDATION_FRACTION.value))
+    spec = spec._replace(skeleton=data.training.labels.skeleton)
+    # What was decided here is what the run's record says.
+    for flag, value in ((_NET, spec.net), (_INPUT_WIDTH, spec.size), (_STAGES, spec.stages), (_WIDTH, spec.width),
+                        (_HANDS, hands), (_PRECISION, precision)):
+        flags.FLAGS[flag.name].value = value
+    optimisation = engines.Optimisation(_CLIP_NORM.value, _EMA_DECAY.value, _MICROBATCH.value, precision,
                                         _OPTIMIZER.value)
     settings = training.Settings(
-        run_dir=os.path.join("models", "train", _TAG.value), schedule=_schedule(data.training.labels.num_hands),
-        log_every=_LOG_EVERY.value, checkpoint_every=_CHECKPOINT_EVERY.value, validate_every=_VALIDATE_EVERY.value,
-        keep=_KEEP.value, patience=_PATIENCE.value, early_stop=_EARLY_STOP.value, flags=_flags_text())
+        run_dir=run_dir, schedule=_schedule(data.training.labels.num_hands), log_every=_LOG_EVERY.value,
+        checkpoint_every=_CHECKPOINT_EVERY.value, validate_every=_VALIDATE_EVERY.value, keep=_KEEP.value,
+        patience=_PATIENCE.value, early_stop=_EARLY_STOP.value, flags=_flags_text())
     training.check(data, settings, optimisation, strategy)
     engine = engines.Engine(spec, optimisation, strategy)
-    outcome = training.Run(engine, data, settings, _start(engine, settings.run_dir, path, checkpoint)).train()
+    outcome = training.Run(engine, data, settings, _start(engine, run_dir, path)).train()
     return 128 + outcome.signal if outcome.signal else 0
 
 

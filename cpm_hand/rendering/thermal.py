@@ -39,8 +39,8 @@ def expose(rng: np.random.Generator, image: np.ndarray, hands: Sequence[tuple[Ha
     room_c = rng.uniform(14, 26)
     palm_c = max(rng.normal(33, 1.2), room_c + 5)
     drop_c = rng.uniform(5, 11) if rng.random() < COLD_HANDS else rng.uniform(0, 5)
-    hidden = np.max([seen for _, seen in hands], 0) if hands else np.zeros(image.shape[:2], np.float32)
-    warmth = _room(rng, image, 1 - hidden, room_c)
+    skin = np.max([seen for _, seen in hands], 0) if hands else np.zeros(image.shape[:2], np.float32)
+    warmth = _room(rng, image, 1 - skin, room_c)
     for layer, seen in hands:
         warmth += seen * (_hand(rng, layer, camera, room_c, palm_c, drop_c) - warmth)
     return _picture(rng, warmth, strength)

@@ -1,0 +1,74 @@
+"""Make what `models/cpm_lite` holds from a finished run: the last step of the recipe in models/cpm_lite.flags.
+
+  python -m cpm_hand.cli.ship models/train/cpm_lite --presence_threshold=0.4
+
+It writes the run's best weights as a checkpoint without the optimizer's state, the frozen graph and the 8-bit LiteRT
+file, each compared with the Keras model as freeze.py does it, and their checksums; finetune.flags is taken over as it
+is. Weights are rounded to 11 bits, so that the package is smaller.
+
+The threshold is the one that `python benchmarks/search.py --graph_path=models/train/cpm_lite --calibrate` prints.
+"""
+
+import hashlib
+import os
+import pathlib
+import shutil
+import tempfile
+
+import numpy as np
+from absl import app, flags
+
+from cpm_hand import shipped
+from cpm_hand.cli import command
+
+FORMATS = (("frozen_graph", shipped.ARTEFACT, "float32"), ("tflite", shipped.INT8, "int8"))
+REPORT = "parity.json"
+
+
+def define(values: flags.FlagValues = flags.FLAGS) -> None:
+    """Define this command's flags; a function, since other commands have some of the same names."""
+    flags.DEFINE_float("presence_threshold", None, "Presence below which there is no hand.", lower_bound=0,
+                       upper_bound=1, flag_values=values)
+    flags.DEFINE_string("output_dir", f"models/{shipped.NAME}", "Folder of the shipped model.", flag_values=values)
+    flags.DEFINE_integer("check_pictures", 200, "Rendered hands to compare on.", lower_bound=1, flag_values=values)
+
+
+def main(argv: list[str], values: flags.FlagValues = flags.FLAGS) -> int:
+    """Write the files beside each other, and put them in their place when all of them are good."""
+    if len(argv) != 2 or values.presence_threshold is None:
+        raise app.UsageError(f"expected one run's folder and --presence_threshold, got {argv[1:]}.")
+    folder = pathlib.Path(values.output_dir)
+    if not (folder / shipped.FINETUNE).is_file():
+        raise ValueError(f"{folder / shipped.FINETUNE}: is not there; it is part of the shipped model.")
+    command.quiet_tensorflow()
+    from cpm_hand import checkpoints, export
+
+    best = checkpoints.find(argv[1])
+    state = {"hands": best.state.get("hands", "both"), "presence_threshold": values.presence_threshold,
+             "licence": "Apache-2.0", "source": "trained on pictures rendered by cpm_hand, and on nothing else"}
+    weights = {name: np.float32(np.float16(array)) for name, array in best.best_weights().items()}
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as temporary:
+        new = pathlib.Path(temporary)
+        shutil.copy(folder / shipped.FINETUNE, new)
+        checkpoints.save(new / shipped.CHECKPOINT, checkpoints.Checkpoint(best.spec, best.step, weights, {}, {}, state))
+        artefacts = []
+        for name, file, precision in FORMATS:
+            artefacts += export.export(new / shipped.CHECKPOINT, {name: new / file}, export.Choice(precision=precision),
+                                       num_pictures=values.check_pictures)
+        export.write_report(new / REPORT, [made._replace(path=folder / made.path.name) for made in artefacts])
+        sums = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(new.iterdir())}
+        (new / shipped.SUMS).write_text("".join(f"{digest}  {name}\n" for name, digest in sums.items()))
+        for name in (*sums, shipped.SUMS):
+            os.replace(new / name, folder / name)
+    print(f"wrote {', '.join(sums)} and {shipped.SUMS} into {folder}")
+    return 0
+
+
+def run() -> None:
+    """Entry point of `python -m cpm_hand.cli.ship`."""
+    define()
+    command.run_main(main)
+
+
+if __name__ == "__main__":
+    run()
