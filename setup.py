@@ -29,7 +29,7 @@ setup(
     packages=[*find_packages(include=["cpm_hand", "cpm_hand.*"]), "cpm_hand.models.cpm_lite"],
     package_dir={"cpm_hand.models.cpm_lite": "models/cpm_lite"},
     package_data={"cpm_hand": ["py.typed", "html_report.css"],
-                  "cpm_hand.models.cpm_lite": ["*.npz", "*.pb", "*.tflite", "*.json", "*.flags", "*.md", "SHA256SUMS"]},
+                  "cpm_hand.models.cpm_lite": ["*.npz", "*.pb", "*.json", "*.flags", "*.md", "SHA256SUMS"]},
     install_requires=[
         "tensorflow>=2.21,<2.22",
         "keras>=3.15,<3.16",

@@ -83,7 +83,7 @@ def load(path) -> Artefact:
     Args:
         path: a run's folder, a checkpoint file, or what freeze.py writes: a SavedModel's folder (or the folder
             of its versions, of which the highest counts), .pb, .keras, .tflite, .onnx or OpenVINO's .xml. "cpm_lite"
-            and "cpm_lite_int8" are the model that comes with the package.
+            is the model that comes with the package.
 
     Raises:
         BadArtefact: nothing there, damaged, or none of these kinds.

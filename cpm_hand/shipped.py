@@ -9,9 +9,8 @@ NAME = "cpm_lite"
 SUMS = "SHA256SUMS"           # as `sha256sum -c` reads it
 CHECKPOINT = f"{NAME}.npz"    # weights, for training and for other exports
 ARTEFACT = f"{NAME}.pb"       # to run with what every installation has
-INT8 = f"{NAME}_int8.tflite"  # the fastest and smallest, with ai-edge-litert
 FINETUNE = "finetune.flags"   # how to train on from it
-TO_RUN = {NAME: ARTEFACT, f"{NAME}_int8": INT8}
+TO_RUN = {NAME: ARTEFACT}
 TO_TRAIN = {NAME: CHECKPOINT}
 _REMEDY = "Install cpm_hand again, or name a model of your own."
 

@@ -37,7 +37,7 @@ def wheel(tmp_path_factory):
 def test_the_wheel_holds_the_model_and_nothing_that_was_trained_or_rendered_here(wheel):
     names = zipfile.ZipFile(wheel).namelist()
     inside = {name.rpartition("/")[2] for name in names if name.startswith(f"cpm_hand/models/{shipped.NAME}/")}
-    assert inside >= {shipped.CHECKPOINT, shipped.ARTEFACT, f"{shipped.ARTEFACT}.json", shipped.INT8, shipped.FINETUNE,
+    assert inside >= {shipped.CHECKPOINT, shipped.ARTEFACT, f"{shipped.ARTEFACT}.json", shipped.FINETUNE,
                       shipped.SUMS, "MODEL_CARD.md"}
     assert not [name for name in names if "large.npz" in name or "/train/" in name or "/data/" in name]
     assert wheel.stat().st_size <= 20e6

@@ -2,9 +2,9 @@
 
   python -m cpm_hand.cli.ship models/train/cpm_lite --presence_threshold=0.4
 
-It writes the run's best weights as a checkpoint without the optimizer's state, the frozen graph and the 8-bit LiteRT
-file, each compared with the Keras model as freeze.py does it, and their checksums; finetune.flags is taken over as it
-is. Weights are rounded to 11 bits, so that the package is smaller.
+It writes the run's best weights as a checkpoint without the optimizer's state, the frozen graph, compared with the
+Keras model as freeze.py does it, and checksums; finetune.flags is taken over as it is. Weights are rounded to 11 bits,
+so that the package is smaller.
 
 The threshold is the one that `python benchmarks/search.py --graph_path=models/train/cpm_lite --calibrate` prints.
 """
@@ -21,7 +21,6 @@ from absl import app, flags
 from cpm_hand import shipped
 from cpm_hand.cli import command
 
-FORMATS = (("frozen_graph", shipped.ARTEFACT, "float32"), ("tflite", shipped.INT8, "int8"))
 REPORT = "parity.json"
 
 
@@ -51,10 +50,8 @@ def main(argv: list[str], values: flags.FlagValues = flags.FLAGS) -> int:
         new = pathlib.Path(temporary)
         shutil.copy(folder / shipped.FINETUNE, new)
         checkpoints.save(new / shipped.CHECKPOINT, checkpoints.Checkpoint(best.spec, best.step, weights, {}, {}, state))
-        artefacts = []
-        for name, file, precision in FORMATS:
-            artefacts += export.export(new / shipped.CHECKPOINT, {name: new / file}, export.Choice(precision=precision),
-                                       num_pictures=values.check_pictures)
+        artefacts = export.export(new / shipped.CHECKPOINT, {"frozen_graph": new / shipped.ARTEFACT},
+                                  num_pictures=values.check_pictures)
         export.write_report(new / REPORT, [made._replace(path=folder / made.path.name) for made in artefacts])
         sums = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(new.iterdir())}
         (new / shipped.SUMS).write_text("".join(f"{digest}  {name}\n" for name, digest in sums.items()))
