@@ -477,7 +477,7 @@ def test_preview_writes_a_sheet_of_crops_with_skeletons(tmp_path):
 
 
 @pytest.mark.parametrize("arguments, said", [
-    ([], "expected `verify DIR` or `preview DIR`, got no arguments"),
+    ([], "expected `verify DIR`, `preview DIR` or `coco DIR`, got no arguments"),
     (["verify"], "expected `verify DIR`"),
     (["preview", "."], "preview needs --output=FILE.png"),
     (["preview", ".", "--output=x.png", "--count=0"], "--count=0: 0 is not an integer in the range"),
