@@ -17,7 +17,7 @@ import _results
 import numpy as np
 from absl import app, flags
 
-from cpm_hand import datasets, evaluation, runtimes
+from cpm_hand import datasets, evaluation, metrics, runtimes
 from cpm_hand.labels import Labels
 from cpm_hand.predict import Predictor
 from cpm_hand.rendering import scene, writer
@@ -58,7 +58,7 @@ def rows_of(graph_path: str, measured: evaluation.Evaluation, members: dict[str,
         chosen = joints & measured.mask
         if chosen.any():
             rows.append({"graph_path": graph_path, "joints": name, "count": int(chosen.sum()),
-                         "error_percent": float(100 * relative[chosen].mean()),
+                         "error_percent": metrics.end_point_error(100 * relative, chosen).value,
                          "pck_0.2": float((by_box[chosen] < 0.2).mean()),
                          "pck_0.1": float((by_box[chosen] < 0.1).mean())})
     return rows

@@ -14,6 +14,7 @@ import cpm_hand
 from cpm_hand import checkpoints, images, inference, parity, quantization, runtimes, sets, shipped
 from cpm_hand.formats import FORMATS, saved_model
 
+REPORT = "parity.json"   # usual name of what `write_report` writes, beside the artefacts
 NUM_CALIBRATION = 64  # pictures
 
 

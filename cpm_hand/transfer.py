@@ -47,7 +47,7 @@ def load(model: "keras.Model", spec: nets.Spec, checkpoint: checkpoints.Checkpoi
     pairs = _pairs(ours, theirs)
     if theirs != ours:
         variables = checkpoints.variables(model)
-        for name, axis in _map_axes(spec).items():
+        for name, axis in _map_axes(variables, spec).items():
             if name in arrays and np.ndim(arrays[name]) == len(variables[name].shape):
                 arrays[name] = _joined(variables[name].numpy(), arrays[name], axis, len(ours), len(theirs), pairs)
     kept = [ours[number] for number, _ in pairs]
@@ -66,12 +66,12 @@ def _pairs(ours: tuple[str, ...], theirs: tuple[str, ...]) -> list[tuple[int, in
     return sorted(known.items())
 
 
-def _map_axes(spec: nets.Spec) -> dict[str, int]:
+def _map_axes(variables: dict, spec: nets.Spec) -> dict[str, int]:
     """Which axis of which variables counts maps: the one that grows when the net gets a joint more."""
     skeleton = spec.skeleton
     larger = spec._replace(skeleton=skeleton._replace(names=(*skeleton.names, "one more")))
-    shapes, more = ({name: tuple(variable.shape) for name, variable in checkpoints.variables(each.build()).items()}
-                    for each in (spec, larger))
+    shapes, more = ({name: tuple(variable.shape) for name, variable in found.items()}
+                    for found in (variables, checkpoints.variables(larger.build())))
     return {name: int(np.flatnonzero(np.not_equal(shape, more[name]))[0])
             for name, shape in shapes.items() if shape != more[name]}
 

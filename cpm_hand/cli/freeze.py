@@ -17,7 +17,6 @@ from cpm_hand.cli import command
 # The rows of formats.FORMATS and parity.TOLERANCES, known without importing TensorFlow.
 FORMATS = ("saved_model", "frozen_graph", "keras", "tflite", "onnx", "openvino", "opencv")
 PRECISIONS = ("float32", "float16", "bfloat16", "int8")
-REPORT = "parity.json"
 
 
 def define(values: flags.FlagValues = flags.FLAGS) -> None:
@@ -66,7 +65,7 @@ def main(argv: list[str]) -> int:
     source = values.checkpoint or pathlib.Path("models/train") / values.tag
     artefacts = export.export(source, destinations, choice, num_pictures=values.check_pictures,
                               calibration_data=values.calibration_data, report=lambda line: None)
-    export.write_report(artefacts[0].path.with_name(REPORT), artefacts)
+    export.write_report(artefacts[0].path.with_name(export.REPORT), artefacts)
     print(table(artefacts))
     return 0
 

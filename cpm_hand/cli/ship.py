@@ -21,8 +21,6 @@ from absl import app, flags
 from cpm_hand import shipped
 from cpm_hand.cli import command
 
-REPORT = "parity.json"
-
 
 def define(values: flags.FlagValues = flags.FLAGS) -> None:
     """Define this command's flags; a function, since other commands have some of the same names."""
@@ -52,7 +50,7 @@ def main(argv: list[str], values: flags.FlagValues = flags.FLAGS) -> int:
         checkpoints.save(new / shipped.CHECKPOINT, checkpoints.Checkpoint(best.spec, best.step, weights, {}, {}, state))
         artefacts = export.export(new / shipped.CHECKPOINT, {"frozen_graph": new / shipped.ARTEFACT},
                                   num_pictures=values.check_pictures)
-        export.write_report(new / REPORT, [made._replace(path=folder / made.path.name) for made in artefacts])
+        export.write_report(new / export.REPORT, [made._replace(path=folder / made.path.name) for made in artefacts])
         sums = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(new.iterdir())}
         (new / shipped.SUMS).write_text("".join(f"{digest}  {name}\n" for name, digest in sums.items()))
         for name in (*sums, shipped.SUMS):

@@ -230,8 +230,15 @@ def _flags_text() -> str:
     return "".join(line + "\n" for line in sorted(lines))
 
 
-def _start(engine, run_dir: str, path):
-    """Weights from elsewhere: a checkpoint to go on from in full, or None after loading by name."""
+def _start(engine, run_dir: str, path, described: bool):
+    """Weights from elsewhere: a checkpoint to go on from in full, or None after loading by name.
+
+    Args:
+        engine: with new weights.
+        run_dir: of this run.
+        path: --checkpoint, None where there is none.
+        described: whether it says what net it is of, so that its joints have names.
+    """
     from cpm_hand import checkpoints, transfer, weights
     from cpm_hand.reports import LOGGER
     if checkpoints.steps(run_dir) or not engine.is_chief:
@@ -245,7 +252,7 @@ def _start(engine, run_dir: str, path):
         return None
     if path.is_dir() and checkpoints.steps(path):
         return checkpoints.load_newest(path, LOGGER.warning)
-    if path.suffix in DESCRIBED and checkpoints.peek(path):
+    if described:
         report, kept, new = transfer.load(engine.model, engine.spec, checkpoints.find(path))
         if new:
             LOGGER.info("%s: joints whose maps it knows: %s; to be learnt: %s", path, ", ".join(kept) or "none",
@@ -302,7 +309,7 @@ def main(argv) -> int:
         patience=_PATIENCE.value, early_stop=_EARLY_STOP.value, flags=_flags_text())
     training.check(data, settings, optimisation, strategy)
     engine = engines.Engine(spec, optimisation, strategy)
-    outcome = training.Run(engine, data, settings, _start(engine, run_dir, path)).train()
+    outcome = training.Run(engine, data, settings, _start(engine, run_dir, path, base is not None)).train()
     return 128 + outcome.signal if outcome.signal else 0
 
 
