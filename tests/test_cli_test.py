@@ -12,7 +12,7 @@ from absl import flags
 from conftest import write_hands
 
 from cpm_hand import checkpoints, draw, images, nets, runtimes
-from cpm_hand.cli import command
+from cpm_hand.cli import command, side_by_side
 from cpm_hand.cli import test as cli
 
 SCRIPT = pathlib.Path(__file__).parents[1] / "test.py"
@@ -211,7 +211,7 @@ def test_several_artefacts_are_shown_side_by_side_a_row_for_each_picture(run, al
     assert f"wrote {tmp_path}/out/side_by_side.png" in printed.out and "broken.png" in printed.err
     count = 3
     gap, bar = 4, 20
-    side = cli.SHEET_CELL_PX
+    side = side_by_side.CELL_PX
     sheet = images.read(tmp_path / "out/side_by_side.png")
     assert sheet.shape == (count * (side + bar + gap) + gap, 2 * (side + gap) + gap, 3)
     for column, path in enumerate(paths.values()):                                    # c.png is square: no margin
@@ -229,6 +229,7 @@ def test_several_artefacts_are_shown_side_by_side_a_row_for_each_picture(run, al
     (["other.jpg", "--box=1,2,3,4"], "error: --box is for one picture, got 2."),
     (["other.jpg", "--show"], "error: --show is for one picture, got 2."),
     (["--graph_path=other.pb"], "error: --write_csv is for one --graph_path, got 2: those of several are compared on"),
+    (["--skip_bad"], "error: --skip_bad is for --evaluate"),
     (["--evaluate", "--data=cmu_manual=x"], "error: --evaluate takes labelled sets, --data=NAME=DIR, and not pictures"),
     (["--output_dir=/dev/null/x"], "error: /dev/null/x: Not a directory"),
     (["--write_json=/dev/null/x.json"], "error: /dev/null: File exists"),
@@ -279,6 +280,49 @@ def test_several_artefacts_and_sets_are_told_apart(run, tmp_path, capsys):
     assert sum(name.endswith(".npz") for name in made) == 4
     assert [name for name in made if name.endswith(".html")] == ["report_cmu_manual_hands_2_G.html",
                                                                  "report_cmu_manual_hands_G.html"]
+
+
+def cut_short(picture):
+    """Leave half of a picture, of which the size can still be read."""
+    picture.write_bytes(picture.read_bytes()[:picture.stat().st_size // 2])
+
+
+@pytest.fixture
+def damaged(tmp_path):
+    """Five hands, of which one picture is cut short, one is no picture, and one label is no label."""
+    folder = write_hands(tmp_path / "manual", 5)
+    pictures, labels = (sorted(folder.glob(pattern)) for pattern in ("*.jpg", "*.json"))
+    cut_short(pictures[0])
+    pictures[1].write_bytes(b"no picture")
+    labels[2].write_text("{")
+    return folder, (pictures[0], pictures[1], labels[2])
+
+
+def test_an_evaluation_stops_at_what_cannot_be_used_and_writes_nothing(run, damaged, tmp_path, capsys):
+    status, error = status_and_error(capsys, f"--graph_path={run}", "--evaluate", f"--data=cmu_manual={damaged[0]}",
+                                     f"--output_dir={tmp_path}/out")
+    assert status == 1 and error.startswith("error: ") and not (tmp_path / "out").exists()
+
+
+def test_an_evaluation_that_skips_the_bad_measures_the_rest_and_lists_them(run, damaged, tmp_path, capsys):
+    folder, bad = damaged
+    status, error = status_and_error(capsys, f"--graph_path={run}", "--evaluate", f"--data=cmu_manual={folder}",
+                                     "--skip_bad", f"--output_dir={tmp_path}/out")
+    listed = [line for line in error.splitlines() if line.startswith("left out: ")]
+    assert status == 1 and len(listed) == 3
+    for path in bad:
+        assert any(str(path) in line or path.with_suffix(".jpg").name in line for line in listed)
+    kept, = (tmp_path / "out").glob("*.npz")
+    assert np.load(kept)["distances"].shape == (2, 21)
+
+
+def test_an_evaluation_without_one_usable_hand_is_one_line(run, tmp_path, capsys):
+    folder = write_hands(tmp_path / "manual", 2)
+    for picture in folder.glob("*.jpg"):
+        cut_short(picture)
+    status, error = status_and_error(capsys, f"--graph_path={run}", "--evaluate", f"--data=cmu_manual={folder}",
+                                     "--skip_bad", f"--output_dir={tmp_path}/out")
+    assert status == 1 and len(error.splitlines()) == 1 and "manual: all samples are bad; the first: " in error
 
 
 @pytest.mark.parametrize(("arguments", "text"), [

@@ -24,10 +24,9 @@ from absl import flags
 from tqdm import tqdm
 
 from cpm_hand import images
-from cpm_hand.cli import command
+from cpm_hand.cli import command, evaluate, side_by_side, windows
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")  # what counts as a picture in a folder
-SHEET_CELL_PX = 368  # side of a cell of the sheet that compares artefacts
 
 
 class _BoxParser(flags.ArgumentParser):
@@ -89,22 +88,26 @@ def define(values: flags.FlagValues = flags.FLAGS) -> None:
                       "whole picture, in which the hand has to be found.", flag_values=values)
     flags.DEFINE_multi_string("data", [], "NAME=DIR of a labelled set to --evaluate on; repeat it for several.",
                               flag_values=values)
+    flags.DEFINE_bool("skip_bad", False, "With --evaluate, leave out samples that cannot be used, and list them, "
+                      "instead of stopping at the first.", flag_values=values)
     flags.DEFINE_bool("show", False, "Open the pictures in windows too; for one picture.", flag_values=values)
 
 
 def main(argv: list[str], values: flags.FlagValues = flags.FLAGS) -> int:
     """Find the hands in all pictures, or evaluate; 1 where a picture could not be read, else 0."""
     if values.evaluate or values.data:
-        return _evaluate([*values.image_path, *argv[1:]], values)
+        return evaluate.run([*values.image_path, *argv[1:]], values, _predictor)
     paths = expand([*values.image_path, *argv[1:]])
     if not paths:
         print(__doc__.strip())
         return 0
+    if values.skip_bad:
+        raise ValueError("--skip_bad is for --evaluate: of other pictures those that cannot be read are always listed.")
     for name, given in (("box", values.box), ("show", values.show)):
         if len(paths) > 1 and given:
             raise ValueError(f"--{name} is for one picture, got {len(paths)}.")
     if len(values.graph_path) > 1:
-        return _side_by_side(paths, values)
+        return side_by_side.run(paths, values, _predictor)
     for name in ("write_json", "write_csv"):
         _check_file(name, values[name].value)
     command.quiet_tensorflow()
@@ -135,91 +138,12 @@ def main(argv: list[str], values: flags.FlagValues = flags.FLAGS) -> int:
 
 
 def _predictor(path: str, values, **more):
+    """The Predictor of an artefact that the flags ask for."""
     from cpm_hand import predict
 
     settings = {"max_hands": values.max_hands, "threshold": values.threshold, **more}
     return predict.Predictor(path, handedness=values.handedness, scales=values.scale, batch_size=values.batchsize,
                              **settings)
-
-
-def _side_by_side(paths: list[str], values) -> int:
-    """Write one sheet with what each artefact finds in each picture."""
-    for name in ("write_json", "write_openpose_json", "write_csv", "show"):
-        if values[name].value:
-            raise ValueError(f"--{name} is for one --graph_path, got {len(values.graph_path)}: those of several are "
-                             f"compared on one sheet.")
-    command.quiet_tensorflow()
-    from cpm_hand import draw, pages, results
-
-    predictors = [_predictor(path, values) for path in values.graph_path]
-    columns = results.unique_names(values.graph_path)
-    cells, titles, unreadable = [], [], []
-    sheet = pathlib.Path(values.output_dir or "out", "side_by_side.png")
-    sheet.parent.mkdir(parents=True, exist_ok=True)  # before the work, if it cannot be
-    try:
-        for path in tqdm(paths, unit="picture", disable=None, dynamic_ncols=True):
-            try:
-                picture = images.read(path, honour_exif=True)
-            except images.BadImage as error:
-                unreadable.append(str(error))
-                continue
-            row = [predictor(picture, values.box) for predictor in predictors]
-            for column, predictor, hands in zip(columns, predictors, row):
-                page = pages.skeletons(picture, hands, predictor.artefact.skeleton)
-                cells.append(draw.scaled(page, SHEET_CELL_PX))  # not the whole pictures, of which there may be many
-                titles.append((column, f"{hands[0].presence:.2f}" if hands else "no hand"))
-    finally:  # what was found before Ctrl-C is kept
-        if cells:
-            images.write(sheet, draw.contact_sheet(cells, len(columns), SHEET_CELL_PX, titles))
-            print(f"wrote {sheet}")
-    for text in unreadable:
-        print(f"error: {text}", file=sys.stderr)
-    return 1 if unreadable else 0
-
-
-def _evaluate(pictures: list[str], values) -> int:
-    """Measure each artefact on each set; print the main numbers, write all of them and what was found."""
-    if pictures:
-        raise ValueError(f"--evaluate takes labelled sets, --data=NAME=DIR, and not pictures like {pictures[0]}.")
-    if not values.evaluate or not values.data:
-        raise ValueError("--evaluate needs a labelled set, --data=NAME=DIR, and --data needs --evaluate.")
-    for name in ("box", "write_json", "write_openpose_json", "write_csv", "show"):
-        if values[name].value:
-            raise ValueError(f"--{name} is not for --evaluate, which writes its own files into --output_dir.")
-    command.quiet_tensorflow()
-    from cpm_hand import datasets, evaluation, html_report, results, sets
-
-    folder = pathlib.Path(values.output_dir or "out/evaluation")
-    artefacts = dict(zip(values.graph_path, results.unique_names(values.graph_path)))
-    sources = sets.parse(values.data)
-    names = results.unique_names([f"{source.name}_{pathlib.Path(source.folder).name}.x" for source in sources])
-    for source, name in zip(sources, names):
-        labels, _ = datasets.read(source.name, source.folder)
-        most = max(values.max_hands, evaluation.most_hands(labels))
-        entries = []
-        for path, artefact in artefacts.items():
-            predictor = _predictor(path, values, max_hands=most)
-            measured = evaluation.evaluate(predictor, labels, protocol=values.protocol, batch_size=values.batchsize,
-                                           progress=sys.stderr.isatty())
-            stem = folder / f"{artefact}_{name}_{values.protocol}"
-            measured.write_json(stem.with_name(stem.name + ".json"))
-            measured.save(stem.with_name(stem.name + ".npz"))
-            print(f"{path} on {source.name}={source.folder}, protocol {values.protocol}\n{_numbers(measured)}\n"
-                  f"wrote {stem}.json and .npz\n")
-            entries.append(html_report.Entry(artefact, measured, predictor.artefact, {
-                "graph_path": path, "data": f"{source.name}={source.folder}", "protocol": values.protocol,
-                "threshold": predictor.threshold, "handedness": values.handedness, "scale": values.scale,
-                "max_hands": most}))
-        page = folder / f"report_{name}_{values.protocol}.html"
-        html_report.write(page, entries)
-        print(f"wrote {page}")
-    return 0
-
-
-def _numbers(measured) -> str:
-    """The numbers of the whole hand; those of fingers and joints are in the file."""
-    return "\n".join(f"{number.name:<20} {number.value:10.4g} {number.unit if number.unit != '1' else '':<3} "
-                     f"of {number.count}" for number in measured.numbers() if "/" not in number.name)
 
 
 def expand(arguments: list[str]) -> list[str]:
@@ -311,7 +235,7 @@ def _write_pages(predictor, picture, hands: list, stem: pathlib.Path, alone: boo
         if alone:
             print(f"wrote {path}")
     if show:
-        _show(drawn)
+        windows.show(drawn)
 
 
 def _write_tables(values, predictor, found: list, unreadable: dict[str, str]) -> None:
@@ -324,36 +248,6 @@ def _write_tables(values, predictor, found: list, unreadable: dict[str, str]) ->
         results.write_json(values.write_json, found, skeleton, settings, unreadable)
     if values.write_csv:
         results.write_csv(values.write_csv, found, skeleton)
-
-
-def _show(drawn: dict) -> None:
-    """Open one window per picture and wait until they are closed; say so where there is no display."""
-    # Matplotlib falls back to files in silence where it may choose, and fails where it was told a toolkit.
-    on_x11 = sys.platform.startswith("linux")
-    display = not on_x11 or os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
-    try:
-        import matplotlib.pyplot as plt
-
-        plt.switch_backend(plt.get_backend())
-        windows = bool(display) and plt.get_backend().lower() in _interactive()
-    except ImportError:
-        windows = False
-    if not windows:
-        why = "Matplotlib has no window toolkit (pip install pyqt6)" if display else "there is no display"
-        print(f"--show: no windows, for {why}; look at the files above.", file=sys.stderr)
-        return
-    for name, page in drawn.items():
-        figure = plt.figure(name)
-        axes = figure.add_axes((0, 0, 1, 1))
-        axes.imshow(page)
-        axes.set_axis_off()
-    plt.show()
-
-
-def _interactive() -> list[str]:
-    from matplotlib.backends.registry import BackendFilter, backend_registry
-
-    return backend_registry.list_builtin(BackendFilter.INTERACTIVE)
 
 
 def run() -> None:
