@@ -51,6 +51,10 @@ class Engine:
                 tf.Variable(variable.numpy(), trainable=False, name=f"ema/{variable.path}",
                             aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA)
                 for variable in self.model.trainable_variables] if optimisation.ema_decay else []
+        # A loss over all cells of all maps is a dozen operations, each of which goes through as much memory as the
+        # trunk of a compact net does: XLA makes one loop of them. On GPUs that is little, and XLA may lack its files.
+        on_processors = not tf.config.list_physical_devices("GPU")
+        self._loss = tf.function(self.net.loss, jit_compile=True) if on_processors else self.net.loss
         self.train = tf.function(self._train, reduce_retracing=True)
         self._sum = tf.function(self._sum_in_graph, input_signature=[tf.TensorSpec([None], tf.float64)])
         self.predict = tf.function(self._predict, reduce_retracing=True)
@@ -105,7 +109,7 @@ class Engine:
             window = slice(start, start + part)
             with tf.GradientTape() as tape:
                 outputs = self.model(images[window], training=True)
-                total, per_stage = self.net.loss(targets[window], outputs, supervised[window])
+                total, per_stage = self._loss(targets[window], outputs, supervised[window])
                 objective = total * share
                 if self.optimisation.precision == "float16":
                     objective = self.optimizer.scale_loss(objective)

@@ -1,7 +1,7 @@
 """Muon for nets of convolutions.
 
 Source: Jordan et al. 2024, "Muon: an optimizer for hidden layers in neural networks"; the step size that fits Adam's
-is that of Liu et al. 2025, arXiv:2502.16982.
+is that of Liu et al. 2025, arXiv:2502.16982, and the constant length of kernels Wen et al. 2026's, arXiv:2606.16899.
 """
 
 import keras
@@ -16,8 +16,10 @@ class Muon(keras.optimizers.Muon):
 
     A kernel [h, w, in, out] is stepped as the matrix [h * w * in, out]: its momentum is replaced by the nearest
     matrix with orthonormal rows or columns, so that all directions learn alike, and scaled to 0.2 times the step size
-    in the root mean square. Biases are stepped by Adam, and so are the kernels that write maps, as Muon's author
-    advises for the last layer.
+    in the root mean square. Then the kernel is brought back to the length that it had (one of zeros is not): steps of
+    one size would make it longer and longer, and nets without normalisation then explode from layer to layer, until
+    most ReLUs of some layers give 0 for every picture. Biases are stepped by Adam, and so are the kernels that write
+    maps, as Muon's author advises for the last layer.
 
     Args:
         learning_rate: as for Adam.
@@ -42,7 +44,11 @@ class Muon(keras.optimizers.Muon):
         matrix = ops.cast(matrix / (ops.norm(matrix) + 1e-7), self.matmul_dtype)
         orthogonal = ops.cast(self.zeropower_via_newtonschulz5(matrix, self.ns_steps), variable.dtype)
         scale = ops.cast(lr, variable.dtype) * self.rms_rate * max(rows, columns) ** 0.5
-        self.assign_sub(variable, scale * ops.reshape(orthogonal, variable.shape))
+        before = ops.reshape(variable, (rows, columns))
+        after = before - scale * orthogonal
+        length = ops.norm(before)
+        after = after * ops.where(length > 0, length / (ops.norm(after) + 1e-7), 1.0)
+        self.assign(variable, ops.reshape(after, variable.shape))
 
     def get_config(self) -> dict:
         """What `from_config` needs."""

@@ -11,11 +11,11 @@ from cpm_hand.targets import BeliefMaps
 SPEC = nets.Spec("cpm", size=64, stages=2, width=1 / 16)
 
 
-def batch(count=4, seed=0, size=64):
+def batch(count=4, seed=0, size=64, target=BeliefMaps(8, 7.0)):
     rng = np.random.default_rng(seed)
     keypoints = rng.uniform(4, size - 4, (count, 21, 2)).astype(np.float32)
     visible = rng.random((count, 21)) > 0.1
-    targets = BeliefMaps(8, 7.0).encode(keypoints, visible, size)
+    targets = target.encode(keypoints, visible, size)
     images = tf.constant(rng.integers(0, 256, (count, size, size, 3)), tf.uint8)
     return Batch(images, targets, tf.constant(visible), keypoints, visible, np.ones(count, np.float32))
 
@@ -57,6 +57,17 @@ def test_it_is_the_step_of_a_bare_gradient_tape():
         assert made.train(data, tf.constant(0.0))[0].numpy().sum() == pytest.approx(float(loss), rel=1e-5)
     ours, theirs = weights(made), np.concatenate([v.numpy().ravel() for v in model.trainable_variables])
     np.testing.assert_allclose(ours, theirs, atol=2e-5)
+
+
+def test_the_compact_nets_loss_has_the_gradient_of_the_plain_function():
+    spec = nets.Spec("cpm_lite", size=64, stages=2, width=1 / 4)
+    made, data = engine(spec=spec), batch(target=spec.target)
+    losses, gradients = made._gradients(data.images, data.targets, data.supervised)
+    with tf.GradientTape() as tape:
+        total, per_stage = made.net.loss(data.targets, made.model(data.images, training=True), data.supervised)
+    np.testing.assert_allclose(losses, per_stage, rtol=1e-5)
+    for gradient, expected in zip(gradients, tape.gradient(total, made.model.trainable_variables)):
+        np.testing.assert_allclose(gradient, expected, atol=1e-4 * np.abs(expected).max())
 
 
 @pytest.mark.parametrize("microbatch", [1, 2])

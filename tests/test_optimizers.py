@@ -7,10 +7,10 @@ import pytest
 from cpm_hand import nets, optimizers
 
 
-def step(gradient, start=None, **settings):
-    """The change that one step of size 1 makes."""
+def step(gradient, start=None, learning_rate=1.0, **settings):
+    """Where one step takes a kernel: from 0, whose length is not kept, the step itself."""
     variable = keras.Variable(np.zeros_like(gradient) if start is None else start)
-    optimizer = optimizers.Muon(1.0, **settings)
+    optimizer = optimizers.Muon(learning_rate, **settings)
     optimizer.apply([keras.ops.convert_to_tensor(gradient)], [variable])
     return np.asarray(variable)
 
@@ -61,6 +61,32 @@ def test_kernels_that_write_maps_are_stepped_by_adam_and_all_others_are_not(net)
     assert by_adam == {f"{name}/kernel" for name in maps}
 
 
+def test_a_kernel_keeps_its_length():
+    rng = np.random.default_rng(5)
+    start, gradient = np.float32(rng.normal(size=(2, 3, 3, 8, 16)))
+    size = float(0.05 * np.linalg.norm(start) / np.linalg.norm(step(gradient)))
+    moved = start
+    for _ in range(40):
+        moved = step(gradient, start=moved, learning_rate=size)
+    assert np.linalg.norm(moved) == pytest.approx(np.linalg.norm(start), rel=1e-5)
+    # And turns: a step leaves it in the plane of itself and the direction, which it comes to lie along in the end.
+    once, along = step(gradient, start=start, learning_rate=size), start + size * step(gradient)
+    np.testing.assert_allclose(once, along * np.linalg.norm(start) / np.linalg.norm(along), atol=1e-5)
+    cosine = (moved * step(gradient)).sum() / np.linalg.norm(moved) / np.linalg.norm(step(gradient))
+    assert cosine > 0.9
+
+
+def test_a_net_without_normalisation_stays_alive_however_long_the_steps():
+    # Gradients of noise, as late in a training: steps that add up to many times the kernel.
+    rng = np.random.default_rng(6)
+    variable = keras.Variable(rng.normal(0, 0.1, (3, 3, 8, 8)).astype(np.float32))
+    before, optimizer = np.asarray(variable), optimizers.Muon(0.1)
+    for _ in range(200):
+        optimizer.apply([keras.ops.convert_to_tensor(rng.normal(size=before.shape).astype(np.float32))], [variable])
+    assert np.linalg.norm(variable) == pytest.approx(np.linalg.norm(before), rel=1e-4)
+    assert not np.allclose(variable, before, atol=0.05)
+
+
 def test_a_gradient_of_zero_moves_nothing():
     assert not step(np.zeros((3, 3, 4, 4), np.float32)).any()
 
@@ -68,13 +94,14 @@ def test_a_gradient_of_zero_moves_nothing():
 def test_momentum_is_nesterovs():
     rng = np.random.default_rng(3)
     first, second = rng.normal(size=(2, 6, 4)).astype(np.float32)
-    variable, optimizer = keras.Variable(np.zeros((6, 4), np.float32)), optimizers.Muon(1.0)
+    variable, optimizer = keras.Variable(100 * rng.normal(size=(6, 4)).astype(np.float32)), optimizers.Muon(1.0)
     for gradient in (first, second):
         before = np.asarray(variable)
         optimizer.apply([keras.ops.convert_to_tensor(gradient)], [variable])
     left, _, right = np.linalg.svd(second + 0.95 * (0.95 * first + second), full_matrices=False)
-    change = before - np.asarray(variable)
-    assert (change * (left @ right)).sum() / np.linalg.norm(change) / np.linalg.norm(left @ right) > 0.97
+    change, radius = before - np.asarray(variable), before / np.linalg.norm(before)
+    expected = left @ right - (left @ right * radius).sum() * radius  # what of it does not change the kernel's length
+    assert (change * expected).sum() / np.linalg.norm(change) / np.linalg.norm(expected) > 0.97
 
 
 @pytest.mark.parametrize("name, precision, kind", [
