@@ -12,7 +12,7 @@ from cpm_hand.nets.cpm_lite import cpm_lite
 
 # Each row of NETS: parameters, convolutions, multiply-accumulates for one picture, output shape.
 GOLDEN = {"cpm": (36_832_324, 52, 103_187_671_040, (None, 6, 46, 46, 22)),
-          "cpm_lite": (2_943_391, 32, 1_076_690_944, (None, 3, 32, 32, 22))}
+          "cpm_lite": (2_839_519, 30, 561_348_608, (None, 3, 32, 32, 22))}
 
 LAYERS = [*(f"conv{block}_{number}" for block, count in enumerate((2, 2, 4, 4, 2), 1)
             for number in range(1, count + 1)), "conv5_3_CPM", "conv6_1_CPM", "conv6_2_CPM",
@@ -31,7 +31,8 @@ def narrow() -> keras.Model:
 
 
 def convolutions(model) -> list:
-    return [layer for layer in model.layers if isinstance(layer, keras.layers.Conv2D)]
+    kinds = (keras.layers.Conv2D, keras.layers.Conv2DTranspose)
+    return [layer for layer in model.layers if isinstance(layer, kinds)]
 
 
 def test_every_net_has_golden_numbers():
@@ -170,18 +171,19 @@ def test_a_new_compact_net_says_that_a_joint_is_as_likely_anywhere_as_nowhere():
     net = cpm_lite(size=64, stages=2, width=1 / 4)
     maps = np.asarray(net(np.random.default_rng(0).integers(0, 256, (2, 64, 64, 3), np.uint8)))
     bell = nets.find("cpm_lite").target.bell_cells
-    np.testing.assert_allclose(maps[..., :-1].sum((2, 3)) / bell, 0.5, atol=0.02)
+    np.testing.assert_allclose(maps[..., :-1].sum((2, 3)) / bell, 0.5, atol=0.05)
 
 
 def test_the_stages_of_the_compact_net_see_the_maps_before(bfloat16):
     net = cpm_lite(size=32, stages=3, width=1 / 8)
     for stage in (2, 3):
         concat = net.get_layer(f"concat_stage{stage}")
-        assert concat.input[0] is net.get_layer(f"maps_stage{stage - 1}").output
+        assert concat.input[0] is net.get_layer(f"fold_stage{stage}").output
+        assert net.get_layer(f"fold_stage{stage}").input is net.get_layer(f"maps_stage{stage - 1}").output
         assert concat.input[1] is net.get_layer("features").output
     kinds = {layer.name: layer.compute_dtype for layer in net.layers}
     assert kinds["maps_stage3_logits"] == kinds["maps_stage1"] == kinds["stages"] == "float32"
-    assert kinds["stem"] == kinds["block3_2_2"] == "bfloat16"
+    assert kinds["stem1"] == kinds["block2_2_2"] == "bfloat16"
 
 
 def test_spatial_beliefs_are_a_softmax_with_one_place_more():
@@ -228,5 +230,7 @@ def test_costs_agree_with_counting_by_hand():
     image = keras.Input((8, 8, 3))
     x = keras.layers.Conv2D(4, 3, padding="same")(image)
     x = keras.layers.DepthwiseConv2D(3, padding="same")(x)
-    # 64 cells: 64*9*3*4 + 64*4*9; 4*(3*9+1) + 4*(9+1) parameters; two outputs of 64 * 4 floats.
-    assert nets.costs(keras.Model(image, x)) == nets.Costs(152, 6912 + 2304, 2 * 64 * 4 * 4)
+    x = keras.layers.Conv2DTranspose(5, 2, strides=2)(x)
+    # 64 cells: 64*9*3*4 + 64*4*9 + 64*4*(2*2*5); 4*(3*9+1) + 4*(9+1) + 5*(2*2*4+1) parameters; two outputs of 64 * 4
+    # floats and one of 256 * 5.
+    assert nets.costs(keras.Model(image, x)) == nets.Costs(152 + 85, 6912 + 2304 + 5120, (2 * 64 * 4 + 256 * 5) * 4)

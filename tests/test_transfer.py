@@ -32,23 +32,22 @@ def test_known_joints_keep_their_maps_and_new_ones_begin_as_they_were_made(net):
     after = values(model)
     assert done.kept == ["INDEX_FINGER_TIP", "Wrist"] and done.new == ["watch"]
     assert done.report.used == list(before) and not done.report.missing and not done.report.unused
-    # The first convolution of stage 2 reads [maps, features].
-    name = "Mconv1_stage2/kernel"
+    # The first convolution of stage 2 reads [maps, features], or the maps alone.
+    name = {"cpm": "Mconv1_stage2/kernel", "cpm_lite": "fold_stage2/kernel"}[net]
     background = [21] if spec.target.background else []
     rows = [INDEX_TIP, None, WRIST, *background]
     for row, source in enumerate(rows):
         expected = before[name][:, :, row] if source is None else trained.weights[name][:, :, source]
         np.testing.assert_array_equal(after[name][:, :, row], expected)
     np.testing.assert_array_equal(after[name][:, :, len(rows):], trained.weights[name][:, :, 21 + len(background):])
-    # The heads write maps.
-    heads = [name for name in before if trained.weights[name].shape[-1] in (21, 22) and before[name].ndim == 4]
-    assert len(heads) == 2
+    # The heads write maps: [h, w, features, maps], and in the compact net [h, w, maps, features].
+    heads = {"cpm": ("conv6_2_CPM", "Mconv7_stage2"), "cpm_lite": ("maps_stage1_logits", "maps_stage2_logits")}[net]
     for head in heads:
-        np.testing.assert_array_equal(after[head][..., 0], trained.weights[head][..., INDEX_TIP])
-        np.testing.assert_array_equal(after[head][..., 1], before[head][..., 1])
-        np.testing.assert_array_equal(after[head][..., 2], trained.weights[head][..., WRIST])
-        if before[head].shape[-1] == 4:
-            np.testing.assert_array_equal(after[head][..., 3], trained.weights[head][..., 21])
+        known, new, made = (np.moveaxis(arrays[f"{head}/kernel"], -1 if net == "cpm" else 2, 0)
+                            for arrays in (trained.weights, after, before))
+        assert len(new) == 3 + (net == "cpm") and len(known) == 21 + (net == "cpm")
+        for row, source in enumerate(rows[:len(new)]):
+            np.testing.assert_array_equal(new[row], made[row] if source is None else known[source])
     shared = [name for name in before if before[name].shape == trained.weights[name].shape]
     assert len(shared) > len(before) / 2
     for name in shared:
@@ -77,10 +76,10 @@ def test_an_exact_name_wins_over_the_joint_that_it_stands_for():
 
 def test_the_averages_are_what_goes_along():
     trained = random_checkpoint(SPECS["cpm_lite"])
-    trained = trained._replace(ema={"stem/bias": np.full_like(trained.weights["stem/bias"], 7)})
+    trained = trained._replace(ema={"stem1/bias": np.full_like(trained.weights["stem1/bias"], 7)})
     model = trained.spec.build()
     transfer.load(model, trained.spec, trained)
-    assert (values(model)["stem/bias"] == 7).all()
+    assert (values(model)["stem1/bias"] == 7).all()
 
 
 @pytest.mark.parametrize("skeleton", [HAND, THREE])

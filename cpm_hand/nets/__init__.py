@@ -1,6 +1,7 @@
 """The networks: one file each, one row each in `NETS`, and what a row promises."""
 
 import functools
+import math
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -129,12 +130,12 @@ def costs(model: keras.Model) -> Costs:
         shape = layer.output.shape
         if isinstance(layer, keras.layers.InputLayer):
             continue
-        cells = 1
-        for side in shape[1:]:
-            cells *= side
+        cells = math.prod(shape[1:])
         activations += 4 * cells
         if isinstance(layer, keras.layers.DepthwiseConv2D):
             macs += cells * layer.kernel_size[0] * layer.kernel_size[1]
         elif isinstance(layer, keras.layers.Conv2D):
             macs += cells * layer.kernel_size[0] * layer.kernel_size[1] * layer.input.shape[-1] // layer.groups
+        elif isinstance(layer, keras.layers.Conv2DTranspose):  # each input cell is multiplied by the whole kernel
+            macs += math.prod(layer.input.shape[1:]) * math.prod(layer.kernel_size) * layer.filters
     return Costs(model.count_params(), macs, activations)
