@@ -6,12 +6,11 @@ import tensorflow as tf
 from cpm_hand import checkpoints, nets
 from cpm_hand.engine import Engine, Optimisation, describe
 from cpm_hand.pipeline import Batch
-from cpm_hand.targets import BeliefMaps
 
 SPEC = nets.Spec("cpm", size=64, stages=2, width=1 / 16)
 
 
-def batch(count=4, seed=0, size=64, target=BeliefMaps(8, 7.0)):
+def batch(count=4, seed=0, size=64, target=SPEC.target):
     rng = np.random.default_rng(seed)
     keypoints = rng.uniform(4, size - 4, (count, 21, 2)).astype(np.float32)
     visible = rng.random((count, 21)) > 0.1
