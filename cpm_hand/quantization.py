@@ -12,6 +12,7 @@ from keras import layers, ops
 KEEP = 0.99999  # share of a layer's values that its 256 steps span, on either side; the rest is cut off
 _SAME_SCALE = (layers.MaxPooling2D, layers.UpSampling2D)
 _ROUNDED = (layers.Conv2D, layers.Add, layers.ReLU, layers.Rescaling, layers.Concatenate, *_SAME_SCALE)
+_READS_ROUNDED = (*_ROUNDED, layers.Conv2DTranspose)  # the heads of compact nets, which compute in floating point
 
 
 def int8(model: keras.Model, pictures: np.ndarray) -> keras.Model:
@@ -28,7 +29,7 @@ def int8(model: keras.Model, pictures: np.ndarray) -> keras.Model:
     first = {reader.name for layer in model.layers if isinstance(layer, layers.InputLayer)
              for reader in readers[layer.name]}  # these read pixels
     marked = {layer.name for layer in model.layers if isinstance(layer, _ROUNDED) and layer.name not in first
-              and all(isinstance(reader, _ROUNDED) for reader in readers[layer.name])}
+              and all(isinstance(reader, _READS_ROUNDED) for reader in readers[layer.name])}
     ranges = _ranges(model, _rounded_outputs(model, marked, readers), readers, pictures)
 
     rounded = {}  # by id of a tensor that floating point reads too: (the tensor, what 8 bits read)

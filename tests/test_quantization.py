@@ -18,9 +18,11 @@ def pair(request):
 
 
 def test_maps_differ_by_little_and_by_something(pair):
-    _, model, rounded = pair
+    spec, model, rounded = pair
     expected, got = (np.asarray(each(IMAGES)["stages"]) for each in (model, rounded))
-    assert 1e-4 * np.ptp(expected) < np.abs(got - expected).max() < 0.05 * np.ptp(expected)
+    difference = np.abs(got - expected) / np.ptp(expected)
+    assert 1e-4 < difference.max() < {"cpm": 0.05, "cpm_lite": 0.15}[spec.net]  # peaks of a softmax amplify
+    assert np.quantile(difference, 0.99) < 0.02
 
 
 def test_the_weights_are_shared_and_unchanged(pair):
@@ -31,7 +33,8 @@ def test_the_weights_are_shared_and_unchanged(pair):
 def test_every_convolution_but_the_heads_has_a_rounded_kernel(pair):
     spec, model, rounded = pair
     kernels = [layer.convolution.name for layer in rounded.layers if isinstance(layer, quantization.RoundedKernel)]
-    every = [layer.name for layer in model.layers if isinstance(layer, keras.layers.Conv2D)]
+    every = [layer.name for layer in model.layers
+             if isinstance(layer, (keras.layers.Conv2D, keras.layers.Conv2DTranspose))]
     plain = [name for name in every if name not in kernels]
     assert len(plain) == spec.stages
     assert all(name == "conv6_2_CPM" or "Mconv7" in name or name.endswith("_logits") for name in plain)
