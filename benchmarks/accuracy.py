@@ -57,8 +57,8 @@ def rows_of(graph_path: str, measured: evaluation.Evaluation, members: dict[str,
     for name, joints in members.items():
         chosen = joints & measured.mask
         if chosen.any():
-            rows.append({"graph_path": graph_path, "joints": name, "count": int(chosen.sum()),
-                         "error_percent": metrics.end_point_error(100 * relative, chosen).value,
+            error = metrics.end_point_error(100 * relative, chosen)
+            rows.append({"graph_path": graph_path, "joints": name, "count": error.count, "error_percent": error.value,
                          "pck_0.2": float((by_box[chosen] < 0.2).mean()),
                          "pck_0.1": float((by_box[chosen] < 0.1).mean())})
     return rows

@@ -9,7 +9,7 @@ import io
 import json
 import pathlib
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -71,9 +71,15 @@ class Evaluation(NamedTuple):
                 "pictures": len(set(self.labels.paths.tolist())), "hands": int(self.mask.any(1).sum()),
                 "numbers": rows}
 
-    def write_json(self, path) -> None:
-        """Write `to_json` into a file, whole or not at all."""
-        images.write_bytes(path, (json.dumps(self.to_json(), indent=1) + "\n").encode())
+    def write_json(self, path, left_out: Sequence[str] = ()) -> None:
+        """Write `to_json` into a file, whole or not at all.
+
+        Args:
+            path: the file.
+            left_out: one text for each sample of the set that could not be measured, which the file lists too.
+        """
+        content = {**self.to_json(), "left_out": list(left_out)}
+        images.write_bytes(path, (json.dumps(content, indent=1) + "\n").encode())
 
     def save(self, path) -> None:
         """Write what was found of each hand, whole or not at all, so that any other number can be computed later.

@@ -9,10 +9,13 @@ import math
 import os
 import pathlib
 import tempfile
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 
 import cv2
 import numpy as np
 from PIL import Image, UnidentifiedImageError
+from tqdm import tqdm
 
 BORDER = (128, 128, 128)  # what lies outside a picture, in training and in use; the nets read it as zero
 MAX_PIXELS = 200_000_000  # a larger picture is refused before its pixels take the memory
@@ -90,6 +93,25 @@ def read(path, honour_exif: bool = False) -> np.ndarray:
     if bgr is None:
         raise BadImage(f"{path}: cannot be decoded as an image ({len(data)} bytes); copy or load it again.")
     return cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)
+
+
+def unreadable(paths: Iterable[str]) -> dict[str, str]:
+    """Which pictures `read` refuses, and why; each is decoded once, with a bar on a terminal.
+
+    Args:
+        paths: of the pictures; repeats are looked at once.
+    """
+    def problem(path):
+        try:
+            read(path)
+        except BadImage as error:
+            return str(error)
+        return None
+
+    paths = list(dict.fromkeys(paths))
+    with ThreadPoolExecutor(os.cpu_count()) as pool:  # decoding leaves Python's lock
+        found = tqdm(pool.map(problem, paths), total=len(paths), unit="picture", leave=False, disable=None)
+        return {path: text for path, text in zip(paths, found) if text}
 
 
 def _is_cut_short(data: bytes) -> bool:

@@ -19,6 +19,14 @@ def small_checkpoint(spec: nets.Spec, **state) -> checkpoints.Checkpoint:
     return checkpoints.Checkpoint(spec, 5, arrays, average, {}, state)
 
 
+def random_checkpoint(spec: nets.Spec, *, seed: int = 0, step: int = 0, **state) -> checkpoints.Checkpoint:
+    """Noise in all weights, biases too, and nothing else."""
+    rng = np.random.default_rng(seed)
+    weights = {name: np.float32(rng.normal(0, 0.05, tuple(variable.shape)))
+               for name, variable in checkpoints.variables(spec.build()).items()}
+    return checkpoints.Checkpoint(spec, step, weights, {}, {}, state)
+
+
 def pictures(size: int = 64, count: int = 4, num_joints: int = 21, seed: int = 0) -> parity.Pictures:
     """Drawn hands in the place of rendered ones, which take seconds to begin with."""
     drawn = [draw_hand(np.random.default_rng([seed, number]), size) for number in range(count)]

@@ -1,6 +1,7 @@
 """The benchmarks of search, accuracy and Predictor run with tiny settings, and their files hold what they promise."""
 
 import pytest
+from exported import random_checkpoint
 from test_benchmarks import numbers
 
 from cpm_hand import checkpoints, nets
@@ -9,9 +10,9 @@ from cpm_hand import checkpoints, nets
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     """A run's folder with a tiny net of random weights."""
-    spec, folder = nets.Spec("cpm", size=64, stages=2, width=1 / 16), tmp_path_factory.mktemp("run")
-    weights = {name: variable.numpy() for name, variable in checkpoints.variables(spec.build()).items()}
-    checkpoints.save(checkpoints.step_path(folder, 0), checkpoints.Checkpoint(spec, 0, weights, {}, {}, {}))
+    folder = tmp_path_factory.mktemp("run")
+    spec = nets.Spec("cpm", size=64, stages=2, width=1 / 16)
+    checkpoints.save(checkpoints.step_path(folder, 0), random_checkpoint(spec))
     return folder
 
 
@@ -23,6 +24,9 @@ def test_the_search_benchmark_gives_what_was_found_what_was_not_there_and_the_ti
     assert [row["hands"] for row in read["rows"]] == ["all", "40-53 px", "53-67 px", "67-80 px"]
     assert read["rows"][0]["count"] == 3 == sum(row["count"] for row in read["rows"][1:])
     assert read["rows"][0]["false"] == 1 and 0 <= read["rows"][0]["found"] <= 1      # at threshold 0
+    errors = [each["error"] for each in read["scenes"][:3]]
+    for name, limit in (("found", 0.1), ("under_0.2", 0.2), ("under_0.5", 0.5)):
+        assert read["rows"][0][name] == pytest.approx(sum(error < limit for error in errors) / 3)
     assert len(read["scenes"]) == 6 and all(40 <= each["size_px"] <= 80 for each in read["scenes"][:3])
     empty = [each["presence"] for each in read["scenes"][3:]]
     assert read["calibrated"][0]["false"] == 0 and read["calibrated"][0]["threshold"] == pytest.approx(max(empty))

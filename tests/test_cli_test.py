@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from absl import flags
 from conftest import write_hands
+from exported import random_checkpoint
 
 from cpm_hand import checkpoints, draw, images, nets, runtimes
 from cpm_hand.cli import command, side_by_side
@@ -22,10 +23,8 @@ SPEC = nets.Spec("cpm", size=64, stages=2, width=1 / 16)
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     """A run's folder with a tiny net of random weights."""
-    rng, folder = np.random.default_rng(0), tmp_path_factory.mktemp("run")
-    weights = {name: np.float32(rng.normal(0, 0.05, tuple(variable.shape)))
-               for name, variable in checkpoints.variables(SPEC.build()).items()}
-    checkpoints.save(checkpoints.step_path(folder, 0), checkpoints.Checkpoint(SPEC, 0, weights, {}, {}, {}))
+    folder = tmp_path_factory.mktemp("run")
+    checkpoints.save(checkpoints.step_path(folder, 0), random_checkpoint(SPEC))
     return folder
 
 
@@ -179,6 +178,21 @@ def test_what_was_found_before_an_interruption_is_written(run, album, tmp_path, 
     assert len((tmp_path / "h.csv").read_text().splitlines()) == 4
 
 
+def test_a_sheet_of_what_was_found_before_an_interruption_is_written(run, album, tmp_path, monkeypatch):
+    read, calls = images.read, []
+
+    def interrupted(path, **more):
+        calls.append(path)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return read(path, **more)
+
+    monkeypatch.setattr(images, "read", interrupted)
+    assert call(f"--graph_path={run}", f"--graph_path={run}/", album, f"--output_dir={tmp_path}/out") == 130
+    monkeypatch.undo()
+    assert images.read(tmp_path / "out/side_by_side.png").shape[1] >= 2 * side_by_side.CELL_PX
+
+
 def test_files_folders_and_patterns_become_paths_each_once(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for name in ("in/b.jpg", "in/a.JPG", "in/x.txt", "in/deep/c.png", "odd[1].jpg"):
@@ -200,10 +214,7 @@ def test_files_folders_and_patterns_become_paths_each_once(tmp_path, monkeypatch
 
 
 def test_several_artefacts_are_shown_side_by_side_a_row_for_each_picture(run, album, tmp_path, capsys):
-    other = SPEC._replace(size=48)
-    weights = {name: np.float32(np.random.default_rng(1).normal(0, 0.05, tuple(variable.shape)))
-               for name, variable in checkpoints.variables(other.build()).items()}
-    checkpoints.save(tmp_path / "other.npz", checkpoints.Checkpoint(other, 0, weights, {}, {}, {}))
+    checkpoints.save(tmp_path / "other.npz", random_checkpoint(SPEC._replace(size=48), seed=1))
     paths = {"run": run, "other": tmp_path / "other.npz"}
     assert call(*[f"--graph_path={path}" for path in paths.values()], album, f"--output_dir={tmp_path}/out",
                 "--threshold=0") == 1
@@ -283,7 +294,7 @@ def test_several_artefacts_and_sets_are_told_apart(run, tmp_path, capsys):
 
 
 def cut_short(picture):
-    """Leave half of a picture, of which the size can still be read."""
+    """Leave half of a file: of a picture the size can still be read."""
     picture.write_bytes(picture.read_bytes()[:picture.stat().st_size // 2])
 
 
@@ -298,10 +309,16 @@ def damaged(tmp_path):
     return folder, (pictures[0], pictures[1], labels[2])
 
 
-def test_an_evaluation_stops_at_what_cannot_be_used_and_writes_nothing(run, damaged, tmp_path, capsys):
-    status, error = status_and_error(capsys, f"--graph_path={run}", "--evaluate", f"--data=cmu_manual={damaged[0]}",
+@pytest.mark.parametrize(("damage", "suffix"), [(cut_short, ".jpg"), (lambda path: path.write_bytes(b"x"), ".jpg"),
+                                                (cut_short, ".json")], ids=["cut short", "no picture", "no label"])
+def test_an_evaluation_stops_at_what_cannot_be_used_and_writes_nothing(run, tmp_path, capsys, damage, suffix):
+    folder = write_hands(tmp_path / "manual", 3)
+    bad = sorted(folder.glob(f"*{suffix}"))[1]
+    damage(bad)
+    status, error = status_and_error(capsys, f"--graph_path={run}", "--evaluate", f"--data=cmu_manual={folder}",
                                      f"--output_dir={tmp_path}/out")
-    assert status == 1 and error.startswith("error: ") and not (tmp_path / "out").exists()
+    assert status == 1 and error.startswith("error: ") and bad.name in error and len(error.splitlines()) == 1
+    assert not (tmp_path / "out").exists()
 
 
 def test_an_evaluation_that_skips_the_bad_measures_the_rest_and_lists_them(run, damaged, tmp_path, capsys):
@@ -314,6 +331,27 @@ def test_an_evaluation_that_skips_the_bad_measures_the_rest_and_lists_them(run, 
         assert any(str(path) in line or path.with_suffix(".jpg").name in line for line in listed)
     kept, = (tmp_path / "out").glob("*.npz")
     assert np.load(kept)["distances"].shape == (2, 21)
+    assert json.loads(kept.with_suffix(".json").read_text())["left_out"] == [line[10:] for line in listed]
+    page, = (tmp_path / "out").glob("*.html")
+    assert "3 left out" in page.read_text()
+
+
+def test_pictures_without_a_hand_are_not_bad(run, tmp_path, capsys):
+    folder = write_hands(tmp_path / "manual", 3)
+    for label in folder.glob("*.json"):
+        label.write_text('{"has_hand": false}')
+    usual = [f"--graph_path={run}", "--evaluate", "--protocol=W", f"--data=cmu_manual={folder}", "--skip_bad"]
+    assert call(*usual, f"--output_dir={tmp_path}/out") == 0
+    assert "of 3\n" in capsys.readouterr().out.split("false_detections")[1]
+    cut_short(sorted(folder.glob("*.jpg"))[0])
+    status, error = status_and_error(capsys, *usual, f"--output_dir={tmp_path}/fewer")
+    assert status == 1 and error.startswith("left out: ") and len(error.splitlines()) == 1
+
+
+def test_what_was_left_out_is_said_even_if_a_later_set_fails(run, damaged, tmp_path, capsys):
+    status, error = status_and_error(capsys, f"--graph_path={run}", "--evaluate", f"--data=cmu_manual={damaged[0]}",
+                                     "--data=cmu_manual=none", "--skip_bad", f"--output_dir={tmp_path}/out")
+    assert status == 1 and error.count("left out: ") == 3 and "error: none: no such folder" in error
 
 
 def test_an_evaluation_without_one_usable_hand_is_one_line(run, tmp_path, capsys):

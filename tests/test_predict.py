@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 import psutil
 import pytest
+from exported import random_checkpoint
 from PIL import Image
 
 from cpm_hand import checkpoints, geometry, images, nets, predict, runtimes, search
@@ -424,8 +425,7 @@ def test_threads_may_share_a_predictor():
 def test_ten_thousand_calls_leave_nothing_behind(tmp_path):
     """Of a real net, with boxes, searches and outputs by turns: less than 1 KiB a call after the first 2,000."""
     spec = nets.Spec("cpm", size=64, stages=2, width=1 / 16)
-    weights = {name: variable.numpy() for name, variable in checkpoints.variables(spec.build()).items()}
-    checkpoints.save(checkpoints.step_path(tmp_path, 0), checkpoints.Checkpoint(spec, 0, weights, {}, {}, {}))
+    checkpoints.save(checkpoints.step_path(tmp_path, 0), random_checkpoint(spec))
     predictor, process = predict.Predictor(tmp_path, threshold=0.0), psutil.Process()
     picture = np.random.default_rng(0).integers(0, 256, (60, 64, 3), np.uint8)
     resident = []

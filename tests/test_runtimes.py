@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from exported import random_checkpoint
 
 from cpm_hand import checkpoints, inference, nets, runtimes
 from cpm_hand.hand import HAND
@@ -14,17 +15,9 @@ SPEC = nets.Spec("cpm", size=64, stages=2, width=1 / 16)
 PIXELS = np.random.default_rng(0).integers(0, 256, (2, 64, 64, 3), np.uint8)
 
 
-def small_checkpoint(spec=SPEC, **changes) -> checkpoints.Checkpoint:
-    """A checkpoint of random weights."""
-    rng = np.random.default_rng(0)
-    weights = {name: np.float32(rng.normal(0, 0.05, tuple(variable.shape)))
-               for name, variable in checkpoints.variables(spec.build()).items()}
-    return checkpoints.Checkpoint(spec, 0, weights, {}, {}, {})._replace(**changes)
-
-
 @pytest.fixture(scope="module")
 def checkpoint():
-    return small_checkpoint()
+    return random_checkpoint(SPEC)
 
 
 @pytest.fixture(scope="module")

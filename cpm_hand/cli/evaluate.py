@@ -2,21 +2,20 @@
 
 import pathlib
 import sys
-from collections.abc import Callable
 
 import numpy as np
+from absl import flags
 
 from cpm_hand import images
-from cpm_hand.cli import command
+from cpm_hand.cli import command, predictors
 
 
-def run(pictures: list[str], values, make: Callable) -> int:
+def run(pictures: list[str], values: flags.FlagValues) -> int:
     """Measure each artefact on each set; print the main numbers, write all of them and what was found.
 
     Args:
         pictures: that were named without labels, which is a mistake.
         values: the flags.
-        make: (path of an artefact, values, max_hands=…) -> Predictor.
 
     Returns:
         1 where --skip_bad left something out, else 0.
@@ -29,53 +28,57 @@ def run(pictures: list[str], values, make: Callable) -> int:
         if values[name].value:
             raise ValueError(f"--{name} is not for --evaluate, which writes its own files into --output_dir.")
     command.quiet_tensorflow()
-    from cpm_hand import datasets, evaluation, html_report, results, sets
+    from cpm_hand import html_report, results, sets
 
     folder = pathlib.Path(values.output_dir or "out/evaluation")
     artefacts = dict(zip(values.graph_path, results.unique_names(values.graph_path)))
     sources = sets.parse(values.data)
     names = results.unique_names([f"{source.name}_{pathlib.Path(source.folder).name}.x" for source in sources])
-    left_out = []
+    skipped = False
     for source, name in zip(sources, names):
-        labels, problems = datasets.read(source.name, source.folder, values.skip_bad)
-        if values.skip_bad:
-            labels, unreadable = _readable(labels)
-            problems += unreadable
-            if not labels.has_hand.any():
-                raise ValueError(f"{source.folder}: all samples are bad; the first: {problems[0]}")
-        left_out += problems
-        most = max(values.max_hands, evaluation.most_hands(labels))
-        entries = []
-        for path, artefact in artefacts.items():
-            predictor = make(path, values, max_hands=most)
-            measured = evaluation.evaluate(predictor, labels, protocol=values.protocol, batch_size=values.batchsize,
-                                           progress=sys.stderr.isatty())
-            stem = folder / f"{artefact}_{name}_{values.protocol}"
-            measured.write_json(stem.with_name(stem.name + ".json"))
-            measured.save(stem.with_name(stem.name + ".npz"))
-            print(f"{path} on {source.name}={source.folder}, protocol {values.protocol}\n{_numbers(measured)}\n"
-                  f"wrote {stem}.json and .npz\n")
-            entries.append(html_report.Entry(artefact, measured, predictor.artefact, {
-                "graph_path": path, "data": f"{source.name}={source.folder}", "protocol": values.protocol,
-                "threshold": predictor.threshold, "handedness": values.handedness, "scale": values.scale,
-                "max_hands": most}))
+        labels, left_out = _labels(source, values.skip_bad)
+        skipped = skipped or bool(left_out)
+        entries = [_measured(path, folder / f"{artefact}_{name}_{values.protocol}", source, labels, left_out, values)
+                   for path, artefact in artefacts.items()]
         page = folder / f"report_{name}_{values.protocol}.html"
-        html_report.write(page, entries)
+        html_report.write(page, [html_report.Entry(artefact, *entry)
+                                 for artefact, entry in zip(artefacts.values(), entries)])
         print(f"wrote {page}")
+    return 1 if skipped else 0
+
+
+def _labels(source, skip_bad: bool) -> tuple:
+    """A set's labels and one text for each sample left out, which are printed before the long work."""
+    from cpm_hand import datasets
+
+    labels, left_out = datasets.read(source.name, source.folder, skip_bad)
+    if skip_bad:
+        problems = images.unreadable(labels.paths.tolist())
+        labels = labels.take(np.flatnonzero([path not in problems for path in labels.paths.tolist()]))
+        left_out = [*left_out, *problems.values()]
+        if not labels.num_hands:
+            raise ValueError(f"{source.folder}: all samples are bad; the first: {left_out[0]}")
     for text in left_out:
         print(f"left out: {text}", file=sys.stderr)
-    return 1 if left_out else 0
+    return labels, left_out
 
 
-def _readable(labels):
-    """The labels whose pictures can be read, and one text per picture that cannot."""
-    problems = {}
-    for path in dict.fromkeys(labels.paths.tolist()):
-        try:
-            images.read(path)
-        except images.BadImage as error:
-            problems[path] = str(error)
-    return labels.take(np.flatnonzero([path not in problems for path in labels.paths.tolist()])), [*problems.values()]
+def _measured(path: str, stem: pathlib.Path, source, labels, left_out: list[str], values: flags.FlagValues) -> tuple:
+    """Measure one artefact on one set and write its files: (Evaluation, Artefact, settings), for the page."""
+    from cpm_hand import evaluation
+
+    most = max(values.max_hands, evaluation.most_hands(labels))
+    predictor = predictors.make(path, values, max_hands=most)
+    measured = evaluation.evaluate(predictor, labels, protocol=values.protocol, batch_size=values.batchsize,
+                                   progress=sys.stderr.isatty())
+    measured.write_json(stem.with_name(stem.name + ".json"), left_out)
+    measured.save(stem.with_name(stem.name + ".npz"))
+    print(f"{path} on {source.name}={source.folder}, protocol {values.protocol}\n{_numbers(measured)}\n"
+          f"wrote {stem}.json and .npz\n")
+    return measured, predictor.artefact, {
+        "graph_path": path, "data": f"{source.name}={source.folder}", "protocol": values.protocol,
+        "threshold": predictor.threshold, "handedness": values.handedness, "scale": values.scale,
+        "max_hands": most, "skip_bad": f"{len(left_out)} left out" if values.skip_bad else False}
 
 
 def _numbers(measured) -> str:

@@ -2,23 +2,22 @@
 
 import pathlib
 import sys
-from collections.abc import Callable
 
+from absl import flags
 from tqdm import tqdm
 
 from cpm_hand import images
-from cpm_hand.cli import command
+from cpm_hand.cli import command, predictors
 
 CELL_PX = 368  # side of a cell of the sheet
 
 
-def run(paths: list[str], values, make: Callable) -> int:
+def run(paths: list[str], values: flags.FlagValues) -> int:
     """Write one sheet with what each artefact finds in each picture.
 
     Args:
         paths: of the pictures.
         values: the flags.
-        make: (path of an artefact, values) -> Predictor.
 
     Returns:
         1 where a picture could not be read, else 0.
@@ -30,8 +29,8 @@ def run(paths: list[str], values, make: Callable) -> int:
     command.quiet_tensorflow()
     from cpm_hand import draw, pages, results
 
-    predictors = [make(path, values) for path in values.graph_path]
     columns = results.unique_names(values.graph_path)
+    each = [predictors.make(path, values) for path in values.graph_path]
     cells, titles, unreadable = [], [], []
     sheet = pathlib.Path(values.output_dir or "out", "side_by_side.png")
     sheet.parent.mkdir(parents=True, exist_ok=True)  # before the work, if it cannot be
@@ -42,8 +41,8 @@ def run(paths: list[str], values, make: Callable) -> int:
             except images.BadImage as error:
                 unreadable.append(str(error))
                 continue
-            row = [predictor(picture, values.box) for predictor in predictors]
-            for column, predictor, hands in zip(columns, predictors, row):
+            row = [predictor(picture, values.box) for predictor in each]
+            for column, predictor, hands in zip(columns, each, row):
                 page = pages.skeletons(picture, hands, predictor.artefact.skeleton)
                 cells.append(draw.scaled(page, CELL_PX))  # not the whole pictures, of which there may be many
                 titles.append((column, f"{hands[0].presence:.2f}" if hands else "no hand"))
@@ -51,6 +50,6 @@ def run(paths: list[str], values, make: Callable) -> int:
         if cells:
             images.write(sheet, draw.contact_sheet(cells, len(columns), CELL_PX, titles))
             print(f"wrote {sheet}")
-    for text in unreadable:
-        print(f"error: {text}", file=sys.stderr)
+        for text in unreadable:
+            print(f"error: {text}", file=sys.stderr)
     return 1 if unreadable else 0

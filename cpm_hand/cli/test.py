@@ -24,7 +24,7 @@ from absl import flags
 from tqdm import tqdm
 
 from cpm_hand import images
-from cpm_hand.cli import command, evaluate, side_by_side, windows
+from cpm_hand.cli import command, evaluate, predictors, side_by_side, windows
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")  # what counts as a picture in a folder
 
@@ -88,15 +88,15 @@ def define(values: flags.FlagValues = flags.FLAGS) -> None:
                       "whole picture, in which the hand has to be found.", flag_values=values)
     flags.DEFINE_multi_string("data", [], "NAME=DIR of a labelled set to --evaluate on; repeat it for several.",
                               flag_values=values)
-    flags.DEFINE_bool("skip_bad", False, "With --evaluate, leave out samples that cannot be used, and list them, "
-                      "instead of stopping at the first.", flag_values=values)
+    flags.DEFINE_bool("skip_bad", False, "With --evaluate, leave out samples that cannot be used, list them, "
+                      "and end with status 1, instead of stopping at the first.", flag_values=values)
     flags.DEFINE_bool("show", False, "Open the pictures in windows too; for one picture.", flag_values=values)
 
 
 def main(argv: list[str], values: flags.FlagValues = flags.FLAGS) -> int:
-    """Find the hands in all pictures, or evaluate; 1 where a picture could not be read, else 0."""
+    """Find the hands in all pictures, or evaluate; 1 where something could not be read or was left out, else 0."""
     if values.evaluate or values.data:
-        return evaluate.run([*values.image_path, *argv[1:]], values, _predictor)
+        return evaluate.run([*values.image_path, *argv[1:]], values)
     paths = expand([*values.image_path, *argv[1:]])
     if not paths:
         print(__doc__.strip())
@@ -107,13 +107,13 @@ def main(argv: list[str], values: flags.FlagValues = flags.FLAGS) -> int:
         if len(paths) > 1 and given:
             raise ValueError(f"--{name} is for one picture, got {len(paths)}.")
     if len(values.graph_path) > 1:
-        return side_by_side.run(paths, values, _predictor)
+        return side_by_side.run(paths, values)
     for name in ("write_json", "write_csv"):
         _check_file(name, values[name].value)
     command.quiet_tensorflow()
     from cpm_hand import results
 
-    predictor = _predictor(values.graph_path[0], values)
+    predictor = predictors.make(values.graph_path[0], values)
     found, unreadable = [], {}
     names = dict(zip(paths, results.unique_names(paths)))
     try:
@@ -135,15 +135,6 @@ def main(argv: list[str], values: flags.FlagValues = flags.FLAGS) -> int:
         print(f"{sum(len(each.hands) for each in found)} hands in {sum(bool(each.hands) for each in found)} of "
               f"{len(found)} pictures" + (f"; {len(unreadable)} could not be read" if unreadable else ""))
     return 1 if unreadable else 0
-
-
-def _predictor(path: str, values, **more):
-    """The Predictor of an artefact that the flags ask for."""
-    from cpm_hand import predict
-
-    settings = {"max_hands": values.max_hands, "threshold": values.threshold, **more}
-    return predict.Predictor(path, handedness=values.handedness, scales=values.scale, batch_size=values.batchsize,
-                             **settings)
 
 
 def expand(arguments: list[str]) -> list[str]:

@@ -17,11 +17,9 @@ where it does not, --data=NAME does.
 
 import os
 import pathlib
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 from absl import app, flags
-from tqdm import tqdm
 
 from cpm_hand import datasets, draw, geometry, images
 from cpm_hand.cli import command
@@ -74,18 +72,7 @@ def _undecodable(folder, labels: Labels) -> list[str]:
     """What is wrong with the labelled pictures, and with those in the folder whose label is bad."""
     here = {os.path.join(folder, name) for name in (os.listdir(folder) if os.path.isdir(folder) else ())
             if name.lower().endswith(_PICTURES) and not name.startswith(".")}
-    paths = sorted(here | set(labels.paths.tolist()))
-
-    def problem(path):
-        try:
-            images.read(path)
-        except images.BadImage as error:
-            return str(error)
-        return None
-
-    with ThreadPoolExecutor(os.cpu_count()) as pool:  # decoding leaves Python's lock
-        found = list(tqdm(pool.map(problem, paths), total=len(paths), unit="picture", leave=False))
-    return [text for text in found if text]
+    return [*images.unreadable(sorted(here | set(labels.paths.tolist()))).values()]
 
 
 def preview(root, output, *, count: int = 32, seed: int = 0, data: str | None = None) -> None:

@@ -1,0 +1,21 @@
+"""The Predictor that a command's flags ask for."""
+
+from absl import flags
+
+
+def make(path: str, values: flags.FlagValues, **more):
+    """Load an artefact.
+
+    Args:
+        path: of any artefact, run or checkpoint, or the shipped model's name.
+        values: max_hands, threshold, handedness, scale and batchsize.
+        more: arguments of `predict.Predictor` that come before the flags.
+
+    Raises:
+        ValueError: as `predict.Predictor`.
+    """
+    from cpm_hand import predict
+
+    settings = {"max_hands": values.max_hands, "threshold": values.threshold, **more}
+    return predict.Predictor(path, handedness=values.handedness, scales=values.scale, batch_size=values.batchsize,
+                             **settings)
