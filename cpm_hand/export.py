@@ -95,7 +95,7 @@ def export(checkpoint_path, destinations: dict[str, str | os.PathLike], choice: 
     """
     for name, destination in destinations.items():
         _check(name, choice.precision, pathlib.Path(destination))
-    checkpoint = checkpoints.find(shipped.find(checkpoint_path, shipped.TO_TRAIN))
+    checkpoint = checkpoints.find(shipped.find(checkpoint_path, shipped.CHECKPOINT))
     description = runtimes.describe_checkpoint(checkpoint)
     spec = runtimes.resized(checkpoint.spec, choice.size, choice.stages)
 

@@ -89,7 +89,7 @@ def load(path) -> Artefact:
         BadArtefact: nothing there, damaged, or none of these kinds.
         ImportError: the kind's own package is not installed.
     """
-    path = shipped.find(path, shipped.TO_RUN)
+    path = shipped.find(path, shipped.ARTEFACT)
     kind = _kind(path)
     function, image, outputs, description = KINDS[kind][1](path)
     size, spec = _input_size(path, image), description.spec

@@ -10,8 +10,6 @@ SUMS = "SHA256SUMS"           # as `sha256sum -c` reads it
 CHECKPOINT = f"{NAME}.npz"    # weights, for training and for other exports
 ARTEFACT = f"{NAME}.pb"       # to run with what every installation has
 FINETUNE = "finetune.flags"   # how to train on from it
-TO_RUN = {NAME: ARTEFACT}
-TO_TRAIN = {NAME: CHECKPOINT}
 _REMEDY = "Install cpm_hand again, or name a model of your own."
 
 
@@ -22,20 +20,17 @@ def folder() -> pathlib.Path:
     return inside if inside.is_dir() else package.parent / "models" / NAME
 
 
-def find(path, files: dict[str, str]):
-    """What a person or a program named: a path as it is, or a file of the model by its name.
+def find(path: str | pathlib.Path, file: str) -> pathlib.Path:
+    """What a person or a program named: a path as it is, or a file of the model by the model's name.
 
     Args:
-        path: one of the names, as a string, is the model and never a path; `./cpm_lite` is a path.
-        files: which file each name stands for here, `TO_RUN` or `TO_TRAIN`.
-
-    Returns:
-        pathlib.Path.
+        path: the name, as a string, is the model and never a path; `./cpm_lite` is a path.
+        file: what the name stands for here, `ARTEFACT` to run, `CHECKPOINT` to train.
 
     Raises:
         BadArtefact: the model is meant, and `checked` refuses its file.
     """
-    return checked(files[path]) if isinstance(path, str) and path in files else pathlib.Path(path)
+    return checked(file) if path == NAME else pathlib.Path(path)
 
 
 def checked(file: str) -> pathlib.Path:

@@ -2,9 +2,9 @@
 
   python -m cpm_hand.cli.ship models/train/cpm_lite --presence_threshold=0.4
 
-It writes the run's best weights as a checkpoint without the optimizer's state, the frozen graph, compared with the
-Keras model as freeze.py does it, and checksums; finetune.flags is taken over as it is. Weights are rounded to 11 bits,
-so that the package is smaller.
+It writes the run's best weights as a checkpoint without the optimizer's state, the frozen graph, how that compares with
+the Keras model (parity.json, as freeze.py does it), and checksums; finetune.flags is taken over as it is. Weights are
+rounded to 11 bits, so that the package is smaller.
 
 The threshold is the one that `python benchmarks/search.py --graph_path=models/train/cpm_lite --calibrate` prints.
 """

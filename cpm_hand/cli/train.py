@@ -138,8 +138,8 @@ def _checkpoint():
     from cpm_hand import shipped
     if not _CHECKPOINT.value:
         return None
-    path = shipped.find(_CHECKPOINT.value, shipped.TO_TRAIN)
-    if _CHECKPOINT.value in shipped.TO_TRAIN:
+    path = shipped.find(_CHECKPOINT.value, shipped.CHECKPOINT)
+    if _CHECKPOINT.value == shipped.NAME:
         flagfile = shipped.checked(shipped.FINETUNE)
         _take(flagfile)
         print(f"training on from {shipped.NAME}, with the flags of {flagfile} where none are given.", file=sys.stderr)
