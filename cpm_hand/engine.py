@@ -53,7 +53,7 @@ class Engine:
                 for variable in self.model.trainable_variables] if optimisation.ema_decay else []
         # A loss over all cells of all maps is a dozen operations, each of which goes through as much memory as the
         # trunk of a compact net does: XLA makes one loop of them. On GPUs that is little, and XLA may lack its files.
-        on_processors = not tf.config.list_physical_devices("GPU")
+        on_processors = not tf.config.list_logical_devices("GPU")
         self._loss = tf.function(self.net.loss, jit_compile=True) if on_processors else self.net.loss
         self.train = tf.function(self._train, reduce_retracing=True)
         self._sum = tf.function(self._sum_in_graph, input_signature=[tf.TensorSpec([None], tf.float64)])

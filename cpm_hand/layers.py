@@ -17,7 +17,7 @@ def check(size: int, multiple: int, stages: int, width: float, usual: str = "") 
         usual: what to say of the usual width, in brackets.
 
     Raises:
-        ValueError: a size that the cells do not tile, no stage, or no channel left.
+        ValueError: a size that the cells do not tile, no stage, or a width that is not above 0.
     """
     geometry.check_size(size, multiple)
     if stages < 1:

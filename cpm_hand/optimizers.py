@@ -4,6 +4,8 @@ Source: Jordan et al. 2024, "Muon: an optimizer for hidden layers in neural netw
 is that of Liu et al. 2025, arXiv:2502.16982, and the constant length of kernels Wen et al. 2026's, arXiv:2606.16899.
 """
 
+import math
+
 import keras
 from keras import ops
 
@@ -16,10 +18,10 @@ class Muon(keras.optimizers.Muon):
 
     A kernel [h, w, in, out] is stepped as the matrix [h * w * in, out]: its momentum is replaced by the nearest
     matrix with orthonormal rows or columns, so that all directions learn alike, and scaled to 0.2 times the step size
-    in the root mean square. Then the kernel is brought back to the length that it had (one of zeros is not): steps of
-    one size would make it longer and longer, and nets without normalisation then explode from layer to layer, until
-    most ReLUs of some layers give 0 for every picture. Biases are stepped by Adam, and so are the kernels that write
-    maps, as Muon's author advises for the last layer.
+    in the root mean square. Then the kernel is brought back to the length that it had (one of zeros takes that of its
+    first step, so kernels should begin elsewhere): steps of one size would make it longer and longer, and nets without
+    normalisation then explode from layer to layer, until most ReLUs of some layers give 0 for every picture. Biases are
+    stepped by Adam, and so are the kernels that write maps, as Muon's author advises for the last layer.
 
     Args:
         learning_rate: as for Adam.
@@ -56,10 +58,7 @@ class Muon(keras.optimizers.Muon):
 
 
 def _matrix_shape(shape) -> tuple[int, int]:
-    rows = 1
-    for side in shape[:-1]:
-        rows *= side
-    return rows, shape[-1]
+    return math.prod(shape[:-1]), shape[-1]
 
 
 def make(name: str, precision: str) -> keras.optimizers.Optimizer:

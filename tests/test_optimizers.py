@@ -76,15 +76,21 @@ def test_a_kernel_keeps_its_length():
     assert cosine > 0.9
 
 
-def test_a_net_without_normalisation_stays_alive_however_long_the_steps():
-    # Gradients of noise, as late in a training: steps that add up to many times the kernel.
+def test_a_net_without_normalisation_is_as_loud_after_long_steps_as_before():
+    # Gradients of noise, as late in a training. With kernels that are free to grow it is 16 times as loud after these.
+    keras.utils.set_random_seed(0)
     rng = np.random.default_rng(6)
-    variable = keras.Variable(rng.normal(0, 0.1, (3, 3, 8, 8)).astype(np.float32))
-    before, optimizer = np.asarray(variable), optimizers.Muon(0.1)
-    for _ in range(200):
-        optimizer.apply([keras.ops.convert_to_tensor(rng.normal(size=before.shape).astype(np.float32))], [variable])
-    assert np.linalg.norm(variable) == pytest.approx(np.linalg.norm(before), rel=1e-4)
-    assert not np.allclose(variable, before, atol=0.05)
+    model = nets.Spec("cpm_lite", size=64, stages=2, width=1 / 4).build()
+    features = keras.Model(model.input, model.get_layer("features").output)
+    pictures = rng.integers(0, 256, (8, 64, 64, 3), np.uint8)
+    kernels = [variable for variable in model.trainable_variables if len(variable.shape) == 4]
+    before, optimizer = np.asarray(features(pictures)), optimizers.Muon(0.1)
+    for _ in range(30):
+        optimizer.apply([keras.ops.convert_to_tensor(np.float32(rng.normal(size=kernel.shape))) for kernel in kernels],
+                        kernels)
+    after = np.asarray(features(pictures))
+    assert not np.allclose(after, before, atol=0.5)
+    assert 0.5 < after.std() / before.std() < 2
 
 
 def test_a_gradient_of_zero_moves_nothing():

@@ -46,7 +46,7 @@ def cpm(*, size: int = 368, stages: int = 6, width: float = 1.0, maps: int = 22)
         answer. Under a mixed-precision policy the heads stay in float32.
 
     Raises:
-        ValueError: a size that the cells do not tile, no stage, or no channel left.
+        ValueError: a size that the cells do not tile, no stage, or a width that is not above 0.
     """
     check(size, STRIDE, stages, width, usual=" (1 is the published net)")
 
