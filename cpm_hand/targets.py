@@ -22,11 +22,15 @@ class BeliefMaps(NamedTuple):
         stride: input pixels per map cell.
         sigma_px: standard deviation of the bells, in input pixels, whatever the stride.
         background: whether a last map holds 1 minus the largest joint value.
+        smooth_px: standard deviation of the bell with which `decode` weighs the belief around a place; at 0 it looks
+            for the highest cell alone. For nets whose maps are probabilities: where these are torn between places, or
+            spread out, the place with the most belief around it is nearer to the joint than the highest cell.
     """
 
     stride: int
     sigma_px: float
     background: bool = True
+    smooth_px: float = 0.0
 
     def num_maps(self, num_joints: int) -> int:
         """Channels C of the maps of J joints."""
@@ -87,6 +91,9 @@ class BeliefMaps(NamedTuple):
         exact for a Gaussian, whatever its height. In a border cell, which lacks a neighbour, the parabola's
         curvature is that of sigma_px. The offset is at most half a cell.
 
+        With smooth_px the same is done on smoothed maps, on which a whole bell is a wider one, again 1 high. Part of
+        the bell of a joint near the border is missing, which would move it inwards: there maps are read as they are.
+
         Args:
             maps: float [B, h, w, C], as a net predicts them; values are clamped to at least 1e-4.
 
@@ -97,6 +104,23 @@ class BeliefMaps(NamedTuple):
         joints = ops.cast(maps, "float32")
         if self.background:
             joints = joints[..., :-1]
+        found = self._apexes(joints, self.sigma_px)
+        if not self.smooth_px:
+            return found
+        height, width = joints.shape[1], joints.shape[2]
+        matrices = [smoothing_matrix(cells, self.sigma_px / self.stride, self.smooth_px / self.stride)
+                    for cells in (height, width)]
+        smoothed = self._apexes(_resampled(joints, *matrices), math.hypot(self.sigma_px, self.smooth_px))
+        margin = self.sigma_px + self.smooth_px - 0.5          # from the first pixel's centre to where bells are whole
+        limits = np.float32([width * self.stride - 1 - margin, height * self.stride - 1 - margin])
+        places = ops.stack([found[..., :2], smoothed[..., :2]])                              # [2, B, J, 2]
+        inside = ops.logical_and(places >= margin, places <= limits)
+        inner = ops.min(ops.cast(inside, "float32"), axis=(0, -1))[..., None]                # [B, J, 1]
+        inner = inner * ops.cast(found[..., 2:] > 0, "float32")
+        return found + inner * (smoothed - found)
+
+    def _apexes(self, joints, sigma_px: float):
+        """`decode` on maps [B, h, w, J] of joints alone, of bells of that sigma."""
         height, width = joints.shape[1], joints.shape[2]
         best = ops.max(joints, axis=(1, 2), keepdims=True)                                   # [B, 1, 1, J]
         countdown = np.arange(height * width, 0, -1, dtype=np.float32).reshape(1, height, width, 1)
@@ -106,14 +130,14 @@ class BeliefMaps(NamedTuple):
         apex = ops.sum(peak * logs, axis=(1, 2))                                             # [B, J]
         coordinates = []
         for axis, length in ((2, width), (1, height)):
-            cell, offset, rise = self._fit(peak, logs, axis, length)
+            cell, offset, rise = self._fit(peak, logs, axis, length, sigma_px)
             coordinates.append(geometry.from_map(cell + offset, self.stride))
             apex = apex + rise
         found = ops.cast(best[:, 0, 0, :] > FLOOR, "float32")
         score = ops.minimum(ops.exp(apex), 1.0) * found
         return ops.stack([*coordinates, score], axis=-1)
 
-    def _fit(self, peak, logs, axis: int, length: int):
+    def _fit(self, peak, logs, axis: int, length: int, sigma_px: float):
         """Parabola through the peak cell and its two neighbours along one axis.
 
         Returns:
@@ -138,7 +162,7 @@ class BeliefMaps(NamedTuple):
         middle, before, after = at_peak(logs), at_peak(shifted(-1)), at_peak(shifted(+1))
         at_first = at_peak(np.float32(index == 0))
         at_last = at_peak(np.float32(index == length - 1))
-        curvature = -((self.stride / self.sigma_px) ** 2)      # second difference of a Gaussian's logarithm
+        curvature = -((self.stride / sigma_px) ** 2)      # second difference of a Gaussian's logarithm
         before = before + at_first * (curvature + 2 * middle - after)
         after = after + at_last * (curvature + 2 * middle - before)
         bend = before - 2 * middle + after                     # at most 0: the middle is the highest
@@ -171,10 +195,35 @@ class BeliefMaps(NamedTuple):
             float32 [B, size, size, C].
         """
         maps = ops.cast(maps, "float32")
-        height, width, channels = maps.shape[1:]
-        rows, columns = bicubic_matrix(height, size), bicubic_matrix(width, size)
-        tall = ops.matmul(rows, ops.reshape(maps, (-1, height, width * channels)))           # [B, H, w * C]
-        return ops.matmul(columns, ops.reshape(tall, (-1, size, width, channels)))           # [B, H, W, C]
+        return _resampled(maps, bicubic_matrix(maps.shape[1], size), bicubic_matrix(maps.shape[2], size))
+
+
+def _resampled(maps, rows: np.ndarray, columns: np.ndarray):
+    """Maps [B, h, w, C] times a matrix [H, h] along y and one [W, w] along x: [B, H, W, C]."""
+    height, width, channels = maps.shape[1:]
+    tall = ops.matmul(rows, ops.reshape(maps, (-1, height, width * channels)))               # [B, H, w * C]
+    return ops.matmul(columns, ops.reshape(tall, (-1, len(rows), width, channels)))          # [B, H, W, C]
+
+
+def smoothing_matrix(cells: int, sigma: float, smooth: float) -> np.ndarray:
+    """The matrix that weighs the cells around each cell of an axis with a bell.
+
+    Args:
+        cells: number of cells along the axis.
+        sigma: of the bells in the maps, in cells.
+        smooth: of the weights, in cells.
+
+    Returns:
+        float32 [cells, cells], scaled such that a bell of `sigma` with an apex of 1, far from the border, becomes one
+        of hypot(sigma, smooth) with an apex of 1.
+    """
+    def bell(distance, sigma):
+        return np.exp(-0.5 * np.square(distance / sigma))
+
+    index = np.arange(cells)
+    everywhere = np.arange(-8 * math.ceil(sigma), 8 * math.ceil(sigma) + 1)
+    whole = np.sum(bell(everywhere, sigma) * bell(everywhere, smooth))
+    return np.float32(bell(index[:, None] - index, smooth) / whole)
 
 
 def bicubic_matrix(source: int, target: int) -> np.ndarray:

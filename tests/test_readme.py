@@ -1,4 +1,4 @@
-"""The README's commands run, its links exist, and its numbers are those of the code."""
+"""The README's commands run, and its flags, links, flagfiles and data sets exist."""
 
 import os
 import pathlib
@@ -6,6 +6,7 @@ import re
 import shlex
 import subprocess
 import sys
+from importlib import metadata
 
 import numpy as np
 import pytest
@@ -21,7 +22,6 @@ SMALLER = {
                  "--precision=float32"],
     "test.py": ["--output_dir=out", "--threshold=0"], "freeze.py": ["--check_pictures=3"],
     "-m cpm_hand.rendering": ["--count=4", "--size=64"]}
-
 
 
 def commands(first_word: str) -> list[list[str]]:
@@ -77,8 +77,13 @@ def test_every_flag_in_the_readme_exists():
 def test_every_linked_file_exists():
     for target in re.findall(r"\]\(([^)#:]+)\)", README):
         assert (ROOT / target).exists(), target
-    for flagfile in re.findall(r"models/\w+\.flags", README):
+    for flagfile in re.findall(r"models/[\w/]+\.flags", README):
         assert (ROOT / flagfile).exists(), flagfile
+
+
+def test_the_first_command_is_installed_with_the_package():
+    (script,) = metadata.entry_points(group="console_scripts", name="cpm-hand-test")
+    assert script.load().__name__ == "run" and "\ncpm-hand-test --image-path=" in README
 
 
 def test_every_dataset_in_the_readme_is_one():
@@ -88,7 +93,7 @@ def test_every_dataset_in_the_readme_is_one():
 
 @pytest.mark.slow
 def test_the_flagfiles_are_understood():
-    for path in sorted((ROOT / "models").glob("*.flags")):
+    for path in sorted((ROOT / "models").rglob("*.flags")):
         done = subprocess.run([sys.executable, ROOT / "train.py", f"--flagfile={path}", "--summary"], text=True,
                               capture_output=True)
         assert done.returncode == 0, done.stderr

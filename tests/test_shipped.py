@@ -50,9 +50,8 @@ def test_a_predictor_without_a_name_runs_it_at_its_own_threshold():
 
 
 def test_weights_and_artefact_find_the_same_keypoints():
-    pictures = np.stack([scene.render(9, number, scene.Options(size=(128, 128))).image for number in (1, 2, 3)])
     size = runtimes.load(shipped.NAME).size
-    pictures = pictures[:, :size, :size]
+    pictures = np.stack([scene.render(9, number, scene.Options(size=(size, size))).image for number in (1, 2, 3)])
     ours, theirs = (runtimes.load(path)(pictures)["keypoints"]
                     for path in (shipped.NAME, shipped.checked(shipped.CHECKPOINT)))
     np.testing.assert_allclose(ours, theirs, atol=0.05)
@@ -121,10 +120,10 @@ def test_a_run_becomes_a_model_whose_sums_and_threshold_are_right(tmp_path, monk
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / shipped.FINETUNE).write_text("--steps=3\n")
     assert ship_from(tmp_path / "run", "--presence_threshold=0.25", f"--output_dir={tmp_path}/out",
-                     "--check_pictures=3") == 0
+                     "--check_pictures=3", "--size=48") == 0
     monkeypatch.setattr(shipped, "folder", lambda: tmp_path / "out")
     artefact = runtimes.load("cpm_lite")
-    assert (artefact.presence_threshold, artefact.hands, artefact.size) == (0.25, "right", 32)
+    assert (artefact.presence_threshold, artefact.hands, artefact.size) == (0.25, "right", 48)
     kept = checkpoints.load(shipped.checked(shipped.CHECKPOINT))
     for name, array in kept.weights.items():
         np.testing.assert_allclose(array, made.weights[name], rtol=2**-11, atol=2**-24)

@@ -1,12 +1,13 @@
 """Make what `models/cpm_lite` holds from a finished run: the last step of the recipe in models/cpm_lite.flags.
 
-  python -m cpm_hand.cli.ship models/train/cpm_lite --presence_threshold=0.4
+  python -m cpm_hand.cli.ship models/train/cpm_lite --size=160 --presence_threshold=0.4
 
 It writes the run's best weights as a checkpoint without the optimizer's state, the frozen graph, how that compares with
 the Keras model (parity.json, as freeze.py does it), and checksums; finetune.flags is taken over as it is. Weights are
 rounded to 11 bits, so that the package is smaller.
 
-The threshold is the one that `python benchmarks/search.py --graph_path=models/train/cpm_lite --calibrate` prints.
+The threshold is the one that `python benchmarks/search.py --graph_path=models/frozengraph.pb --calibrate` prints, of a
+graph that freeze.py made of the run with the same --size.
 """
 
 import hashlib
@@ -26,6 +27,8 @@ def define(values: flags.FlagValues = flags.FLAGS) -> None:
     """Define this command's flags; a function, since other commands have some of the same names."""
     flags.DEFINE_float("presence_threshold", None, "Presence below which there is no hand.", lower_bound=0,
                        upper_bound=1, flag_values=values)
+    flags.DEFINE_integer("size", None, "Side of the square input in pixels, where it is not the training size.",
+                         lower_bound=1, flag_values=values)
     flags.DEFINE_string("output_dir", f"models/{shipped.NAME}", "Folder of the shipped model.", flag_values=values)
     flags.DEFINE_integer("check_pictures", 200, "Rendered hands to compare on.", lower_bound=1, flag_values=values)
 
@@ -38,16 +41,17 @@ def main(argv: list[str], values: flags.FlagValues = flags.FLAGS) -> int:
     if not (folder / shipped.FINETUNE).is_file():
         raise ValueError(f"{folder / shipped.FINETUNE}: is not there; it is part of the shipped model.")
     command.quiet_tensorflow()
-    from cpm_hand import checkpoints, export
+    from cpm_hand import checkpoints, export, runtimes
 
     best = checkpoints.find(argv[1])
+    spec = runtimes.resized(best.spec, values.size)
     state = {"hands": best.state.get("hands", "both"), "presence_threshold": values.presence_threshold,
              "licence": "Apache-2.0", "source": "trained on pictures rendered by cpm_hand, and on nothing else"}
     weights = {name: np.float32(np.float16(array)) for name, array in best.best_weights().items()}
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as temporary:
         new = pathlib.Path(temporary)
         shutil.copy(folder / shipped.FINETUNE, new)
-        checkpoints.save(new / shipped.CHECKPOINT, checkpoints.Checkpoint(best.spec, best.step, weights, {}, {}, state))
+        checkpoints.save(new / shipped.CHECKPOINT, checkpoints.Checkpoint(spec, best.step, weights, {}, {}, state))
         artefacts = export.export(new / shipped.CHECKPOINT, {"frozen_graph": new / shipped.ARTEFACT},
                                   num_pictures=values.check_pictures)
         export.write_report(new / export.REPORT, [made._replace(path=folder / made.path.name) for made in artefacts])

@@ -6,7 +6,8 @@ The trunk is a residual encoder-decoder with features at stride 8. Stage 1 is a 
 free values: the cells of a joint compete, and a net that has not seen the joint says so with low scores.
 
 There is no normalisation, which trains twice as fast on a processor and needs nothing folded away for export. What
-keeps activations in bounds instead is where kernels begin (He) and that `optimizers.Muon` never changes their length.
+keeps activations in bounds instead is where kernels begin (He) and that `optimizers.Muon` never changes their length,
+but for those of the heads.
 """
 
 import math
@@ -17,14 +18,14 @@ from keras import layers
 from cpm_hand.layers import SpatialBelief, Stages, check
 from cpm_hand.targets import BeliefMaps
 
-TARGET = BeliefMaps(stride=4, sigma_px=5.0)
+TARGET = BeliefMaps(stride=4, sigma_px=5.0, smooth_px=6.0)
 STEM = (32, 48)                 # channels at strides 2 and 4
 TRUNK = ((128, 4), (144, 2))    # channels and residual blocks at strides 8 and 16
 COARSEST = 16                   # stride of the last of them
 STAGE = 96                      # channels of features and stages
 FOLD = 64                       # channels in which a stage sees the previous maps
 BRANCH = 0.5                    # share of a residual branch
-FOLD_GAIN = 16.0                # a bell is 1 in few cells and 0 elsewhere: as loud as features only if amplified
+FOLD_GAIN = 16.0                # a bell is 1 in few cells and 0 elsewhere: stages would hear the features alone
 
 
 def cpm_lite(*, size: int = 128, stages: int = 3, width: float = 1.0, maps: int = 22) -> keras.Model:
@@ -41,7 +42,7 @@ def cpm_lite(*, size: int = 128, stages: int = 3, width: float = 1.0, maps: int 
         answer. Under a mixed-precision policy heads and maps stay in float32.
 
     Raises:
-        ValueError: a size that the trunk does not divide, no stage, or no channel left.
+        ValueError: a size that the trunk does not divide, no stage, or a width that is not above 0.
     """
     check(size, COARSEST, stages, width)
     cells = (size // TARGET.stride) ** 2
@@ -53,7 +54,7 @@ def cpm_lite(*, size: int = 128, stages: int = 3, width: float = 1.0, maps: int 
                              kernel_initializer=keras.initializers.VarianceScaling(gain, "fan_in"))(x)
 
     def residual(x, name: str, channels: int):
-        """x + f(relu(x)) / 2: nothing stands in the way from the last block to the first."""
+        """x and a share of f(relu(x)): nothing stands in the way from the last block to the first."""
         branch = conv(layers.ReLU(name=f"{name}_relu")(x), f"{name}_1", channels)
         branch = layers.Rescaling(BRANCH, name=f"{name}_scale")(conv(branch, f"{name}_2", channels, relu=False))
         return layers.Add(name=f"{name}_add")([x, branch])
