@@ -27,7 +27,7 @@ lint: install
 # in hands that neither has seen.
 demo: install
 	$(BIN)/python train.py
-	$(BIN)/python freeze.py --tag=demo --output_dir=out/demo
+	$(BIN)/python freeze.py --tag=demo --size=128 --output_dir=out/demo
 	$(BIN)/python -m cpm_hand.rendering --out=out/demo/unseen --count=8 --seed=8 --size=320
 	$(BIN)/python test.py --graph_path=cpm_lite --graph_path=out/demo/frozengraph.pb --threshold=0 --output_dir=out/demo \
 		out/demo/unseen/synth_rendered
