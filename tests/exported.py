@@ -19,10 +19,11 @@ def small_checkpoint(spec: nets.Spec, **state) -> checkpoints.Checkpoint:
     return checkpoints.Checkpoint(spec, 5, arrays, average, {}, state)
 
 
-def random_checkpoint(spec: nets.Spec, *, seed: int = 0, step: int = 0, **state) -> checkpoints.Checkpoint:
+def random_checkpoint(spec: nets.Spec, *, seed: int = 0, step: int = 0, scale: float = 0.05,
+                      **state) -> checkpoints.Checkpoint:
     """Noise in all weights, biases too, and nothing else."""
     rng = np.random.default_rng(seed)
-    weights = {name: np.float32(rng.normal(0, 0.05, tuple(variable.shape)))
+    weights = {name: np.float32(rng.normal(0, scale, tuple(variable.shape)))
                for name, variable in checkpoints.variables(spec.build()).items()}
     return checkpoints.Checkpoint(spec, step, weights, {}, {}, state)
 

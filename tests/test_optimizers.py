@@ -85,11 +85,14 @@ def test_a_net_without_normalisation_is_as_loud_after_long_steps_as_before():
     pictures = rng.integers(0, 256, (8, 64, 64, 3), np.uint8)
     kernels = [variable for variable in model.trainable_variables if len(variable.shape) == 4]
     before, optimizer = np.asarray(features(pictures)), optimizers.Muon(0.1)
+    hidden = [kernel for kernel in kernels if "_logits/" not in kernel.path]  # Adam steps the heads
+    lengths = [np.linalg.norm(kernel) for kernel in hidden]
     for _ in range(30):
         optimizer.apply([keras.ops.convert_to_tensor(np.float32(rng.normal(size=kernel.shape))) for kernel in kernels],
                         kernels)
     after = np.asarray(features(pictures))
     assert not np.allclose(after, before, atol=0.5)
+    np.testing.assert_allclose([np.linalg.norm(kernel) for kernel in hidden], lengths, rtol=1e-4)
     assert 0.5 < after.std() / before.std() < 2
 
 

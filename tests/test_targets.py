@@ -74,10 +74,10 @@ def test_a_size_the_cells_do_not_tile_is_refused():
 
 
 @each_codec
-def test_decode_undoes_encode_to_a_fiftieth_of_a_pixel(codec):
+def test_decode_undoes_encode_to_a_hundredth_of_a_cell(codec):
     points = np.random.default_rng(1).uniform(12, 367 - 12, (50, 20, 2)).astype(np.float32)
     decoded = decode(encode(points, codec=codec), codec)
-    assert np.abs(decoded[..., :2] - points).max() < 0.04 if codec.smooth_px else 0.02
+    assert np.abs(decoded[..., :2] - points).max() < (0.04 if codec.smooth_px else 0.02)
     np.testing.assert_allclose(decoded[..., 2], 1, atol=1e-3)
 
 

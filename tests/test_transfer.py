@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from exported import random_checkpoint
 
 from cpm_hand import checkpoints, nets, transfer
 from cpm_hand.foreign import BadWeights
@@ -17,15 +18,9 @@ def values(model):
     return {name: variable.numpy() for name, variable in checkpoints.variables(model).items()}
 
 
-def random_checkpoint(spec):
-    rng = np.random.default_rng(0)
-    weights = {name: np.float32(rng.normal(size=array.shape)) for name, array in values(spec.build()).items()}
-    return checkpoints.Checkpoint(spec, 1, weights, {}, {}, {})
-
-
 @pytest.mark.parametrize("net", SPECS)
 def test_known_joints_keep_their_maps_and_new_ones_begin_as_they_were_made(net):
-    trained, spec = random_checkpoint(SPECS[net]), SPECS[net]._replace(skeleton=THREE)
+    trained, spec = random_checkpoint(SPECS[net], scale=1.0), SPECS[net]._replace(skeleton=THREE)
     model = spec.build()
     before = values(model)
     done = transfer.load(model, spec, trained)
@@ -55,7 +50,7 @@ def test_known_joints_keep_their_maps_and_new_ones_begin_as_they_were_made(net):
 
 
 def test_the_same_joints_in_another_order_find_what_they_found(tmp_path):
-    trained = random_checkpoint(SPECS["cpm_lite"])
+    trained = random_checkpoint(SPECS["cpm_lite"], scale=1.0)
     backwards = Skeleton(HAND.names[::-1], (), (("all", tuple(range(21))),))
     spec = trained.spec._replace(skeleton=backwards)
     one, other = trained.spec.build(), spec.build()
@@ -75,7 +70,7 @@ def test_an_exact_name_wins_over_the_joint_that_it_stands_for():
 
 
 def test_the_averages_are_what_goes_along():
-    trained = random_checkpoint(SPECS["cpm_lite"])
+    trained = random_checkpoint(SPECS["cpm_lite"], scale=1.0)
     trained = trained._replace(ema={"stem1/bias": np.full_like(trained.weights["stem1/bias"], 7)})
     model = trained.spec.build()
     transfer.load(model, trained.spec, trained)
@@ -84,7 +79,7 @@ def test_the_averages_are_what_goes_along():
 
 @pytest.mark.parametrize("skeleton", [HAND, THREE])
 def test_another_width_is_refused_and_changes_nothing(skeleton):
-    trained = random_checkpoint(SPECS["cpm_lite"])
+    trained = random_checkpoint(SPECS["cpm_lite"], scale=1.0)
     spec = trained.spec._replace(width=1 / 8, skeleton=skeleton)
     model = spec.build()
     before = values(model)

@@ -38,11 +38,11 @@ def run(pictures: list[str], values: flags.FlagValues) -> int:
     for source, name in zip(sources, names):
         labels, left_out = _labels(source, values.skip_bad)
         skipped = skipped or bool(left_out)
-        entries = [_measured(path, folder / f"{artefact}_{name}_{values.protocol}", source, labels, left_out, values)
+        entries = [html_report.Entry(artefact, *_measured(path, folder / f"{artefact}_{name}_{values.protocol}", source,
+                                                          labels, left_out, values))
                    for path, artefact in artefacts.items()]
         page = folder / f"report_{name}_{values.protocol}.html"
-        html_report.write(page, [html_report.Entry(artefact, *entry)
-                                 for artefact, entry in zip(artefacts.values(), entries)])
+        html_report.write(page, entries)
         print(f"wrote {page}")
     return 1 if skipped else 0
 
