@@ -21,6 +21,7 @@ from absl import app, flags
 
 from cpm_hand import engine, nets, reports, sets, training
 from cpm_hand.schedules import Schedule
+from cpm_hand.settings import Settings
 
 SPECS = {"narrow": nets.Spec("cpm", 184, 3, 0.25), "tiny": nets.Spec("cpm", 32, 2, 1 / 64)}
 NUM_LINES = 10  # of the table, beside the early one
@@ -67,7 +68,7 @@ def train(folder: str) -> Watched:
                         sets.Choice(spec.size, _BATCHSIZE.value))
     ours = engine.Engine(spec, engine.Optimisation(ema_decay=0.999))
     ours.train = watched = Watched(ours.train)
-    training.Run(ours, data, training.Settings(
+    training.Run(ours, data, Settings(
         os.path.join(folder, "run"), Schedule("constant", 1e-4, _STEPS.value), log_every=_EVERY.value,
         checkpoint_every=_EVERY.value, validate_every=_EVERY.value)).train()
     return watched

@@ -39,6 +39,7 @@ from absl import app, flags
 from cpm_hand import engine, nets, reports, sets, training
 from cpm_hand.pipeline import training_batches
 from cpm_hand.schedules import Schedule
+from cpm_hand.settings import Settings
 
 
 class Case(NamedTuple):
@@ -151,8 +152,8 @@ def measure(name: str, precision: str, source: sets.Source) -> dict:
     ours.train = turns = Turns(ours.train, bare, settle, steps)
     schedule = Schedule("constant", 1e-4, _REPEATS.value * (settle + steps))
     with tempfile.TemporaryDirectory() as run_dir:
-        training.Run(ours, data, training.Settings(run_dir, schedule, log_every=_LOG_EVERY.value,
-                                                   checkpoint_every=NEVER, validate_every=NEVER)).train()
+        training.Run(ours, data, Settings(run_dir, schedule, log_every=_LOG_EVERY.value,
+                                          checkpoint_every=NEVER, validate_every=NEVER)).train()
     return {"net": name, "precision": precision, "size_px": case.spec.size, "batchsize": case.batch_size,
             "steps": steps, **numbers(turns.bare, turns.loop, [case.batch_size * each.cpu for each in alone])}
 

@@ -11,41 +11,13 @@ from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from cpm_hand import checkpoints, guards, overfit, reports
-from cpm_hand.engine import Engine, Optimisation
+from cpm_hand.engine import Engine
+from cpm_hand.pending import PendingLosses
 from cpm_hand.pipeline import Data, evaluation_batches, first_batch, training_batches
 from cpm_hand.reports import LOGGER
-from cpm_hand.schedules import Progress, Schedule
+from cpm_hand.schedules import Progress
+from cpm_hand.settings import Settings
 from cpm_hand.validation import validate
-
-
-class Diverged(ValueError):
-    """The loss is no longer a number; the text says at which step and in which stage."""
-
-
-class Settings(NamedTuple):
-    """When a run does what.
-
-    Attributes:
-        run_dir: its folder.
-        schedule: of the learning rate; its total_steps is the length of the run.
-        log_every: steps between log lines.
-        checkpoint_every: steps between checkpoints.
-        validate_every: steps between validations, each with pictures.
-        keep: checkpoints that stay; the best one stays besides.
-        patience: validations without improvement before a plateau schedule lowers the rate.
-        early_stop: validations without improvement before the run ends; 0 never.
-        flags: text for the run's record.
-    """
-
-    run_dir: str
-    schedule: Schedule
-    log_every: int = 500
-    checkpoint_every: int = 2000
-    validate_every: int = 2000
-    keep: int = 5
-    patience: int = 5
-    early_stop: int = 0
-    flags: str = ""
 
 
 class Outcome(NamedTuple):
@@ -62,8 +34,7 @@ class Outcome(NamedTuple):
     progress: Progress
 
 
-NUM_PICTURES = 4    # fixed pictures of each kind in TensorBoard
-PENDING_STEPS = 16  # steps whose losses may wait unread, so that a GPU is not stopped after each step
+NUM_PICTURES = 4  # fixed pictures of each kind in TensorBoard
 
 
 class Run:
@@ -80,7 +51,7 @@ class Run:
         self.engine, self.data, self.settings = engine, data, settings
         self.step, self.progress = 0, Progress()
         self.rate = None
-        self.pending: list = []
+        self.pending = PendingLosses()
         self.last_losses = None
         with self._clear_errors():
             if engine.is_chief:
@@ -143,7 +114,7 @@ class Run:
         """Go on to the end of the run, or until a signal says stop.
 
         Raises:
-            Diverged: the loss is not a number.
+            pending.Diverged: the loss is not a number.
             OutOfMemory: a step did not fit.
             images.BadImage: a sample cannot be read, and skip_bad is off.
             OSError: a checkpoint cannot be written.
@@ -202,28 +173,17 @@ class Run:
             self.rate = rate
         losses, stops = self.engine.train(batch, tf.constant(float(stop.number > 0)))
         self.step += 1
-        self.pending.append(losses)
-        if len(self.pending) >= PENDING_STEPS:
+        if self.pending.add(losses):
             self._flush()
         # Several workers must leave at the same step, so each reads what all were told.
         return stop.number > 0 if self.engine.num_workers == 1 else float(stops) > 0
 
     def _flush(self) -> None:
         """Read the losses of the last steps, and stop at the first that is not a number."""
-        first = self.step - len(self.pending) + 1
-        for number, losses in enumerate(self.pending, start=first):
-            losses = losses.numpy()
-            if not np.isfinite(losses).all():
-                stage = int(np.flatnonzero(~np.isfinite(losses))[0]) + 1
-                raise Diverged(
-                    f"the loss of stage {stage} became {losses[stage - 1]} at step {number}; nothing was saved after "
-                    f"the last checkpoint. Lower --lr, add --warmup_steps or --clip_norm=100, or use "
-                    f"--precision=bfloat16 instead of float16; then the same command goes on from that checkpoint. "
-                    f"If it ends here again, that one was spoilt already: remove it, and the one before is used.")
+        for number, losses in self.pending.read(self.step):
             self.last_losses = losses
             if self.overfit:
                 self.overfit.loss(number, losses)
-        self.pending.clear()
 
     # ---- what happens now and then
 
@@ -312,22 +272,3 @@ class Run:
             LOGGER.warning("%d bad pictures were skipped; they are listed above.", len(self.listed_bad))
         for path in self.overfit.finish() if self.overfit else ():
             LOGGER.info("wrote %s", path)
-
-
-def check(data: Data, settings: Settings, optimisation: Optimisation, strategy) -> None:
-    """Refuse settings that contradict each other, before any time is spent on them.
-
-    Raises:
-        ValueError: what does not go together, and what would.
-    """
-    replicas = strategy.num_replicas_in_sync
-    share = data.batch_size // replicas
-    if share * replicas != data.batch_size:
-        raise ValueError(f"--batchsize={data.batch_size} cannot be divided among {replicas} devices; the nearest "
-                         f"that can is {max(round(data.batch_size / replicas), 1) * replicas}.")
-    if optimisation.microbatch and share % min(optimisation.microbatch, share):
-        raise ValueError(f"--microbatch={optimisation.microbatch} does not divide the {share} pictures that each of "
-                         f"{replicas} device(s) gets of --batchsize={data.batch_size}.")
-    if data.validation is None and (settings.early_stop or settings.schedule.kind == "plateau"):
-        raise ValueError("--early_stop and --schedule=plateau go by the validation error, but there are no validation "
-                         "pictures; give --validation_data or a larger --validation_fraction.")

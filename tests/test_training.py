@@ -12,10 +12,11 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from cpm_hand import augment, checkpoints, datasets, guards, images, nets, training, validation
+from cpm_hand import augment, checkpoints, datasets, guards, images, nets, pending, training, validation
 from cpm_hand.engine import Engine, Optimisation
 from cpm_hand.pipeline import Data, Loader, Mixture
 from cpm_hand.schedules import Schedule
+from cpm_hand.settings import Settings, check_together
 from cpm_hand.validation import Validation
 
 SPEC = nets.Spec("cpm", size=32, stages=2, width=1 / 64)
@@ -60,8 +61,8 @@ def data(labels, validation=True, **more):
 
 
 def settings(run_dir, steps=6, schedule="constant", **more):
-    return training.Settings(**{"run_dir": str(run_dir), "schedule": Schedule(schedule, 1e-3, steps), "log_every": 2,
-                                "checkpoint_every": 2, "validate_every": 3, **more})
+    return Settings(**{"run_dir": str(run_dir), "schedule": Schedule(schedule, 1e-3, steps), "log_every": 2,
+                       "checkpoint_every": 2, "validate_every": 3, **more})
 
 
 def log(run_dir, kind="train"):
@@ -157,7 +158,7 @@ def test_a_loss_that_is_not_a_number_stops_the_run_and_names_step_and_stage(engi
         losses, stops = step(batch, stop)
         return (tf.constant([1.0, float("nan")]) if next(counter) == 4 else losses), stops
     monkeypatch.setattr(engine, "train", broken)
-    with pytest.raises(training.Diverged, match="the loss of stage 2 became nan at step 5"):
+    with pytest.raises(pending.Diverged, match="the loss of stage 2 became nan at step 5"):
         training.Run(engine, data(labels), settings(tmp_path, 8)).train()
     assert saved_steps(tmp_path) == [2, 4]
 
@@ -315,7 +316,7 @@ class ThreeDevices:
 
 def refuse(labels, tmp_path, text, optimisation=PLAIN, validation=True, strategy=None, **more):
     with pytest.raises(ValueError, match=text):
-        training.check(data(labels, validation), settings(tmp_path, **more), optimisation,
+        check_together(data(labels, validation), settings(tmp_path, **more), optimisation,
                        strategy or tf.distribute.get_strategy())
 
 

@@ -99,10 +99,6 @@ _SUMMARY = flags.DEFINE_bool("summary", False, "Print parameters, multiply-accum
                              "leave.")
 
 
-DESCRIBED = (".npz", ".h5")  # files that may say what net they are of
-DEMO_FOLDER, DEMO_COUNT, DEMO_SIZE = os.path.join("models", "data", "hands"), 6000, 160
-
-
 def _take(flagfile: pathlib.Path) -> None:
     """Take the flags of a file wherever the command line does not say otherwise."""
     given = {name for name in flags.FLAGS if flags.FLAGS[name].present}
@@ -114,23 +110,13 @@ def _take(flagfile: pathlib.Path) -> None:
             flags.FLAGS[name].parse(value)
 
 
-def _render_demo() -> str:
+def _demo_set() -> str:
     """Without data: render a set once, and train on it with the demo's flags."""
-    from tqdm import tqdm
-
-    from cpm_hand.rendering import scene, writer
-    flagfile = pathlib.Path(__file__).parents[2] / "models" / "demo.flags"
-    if not flagfile.exists():
-        raise ValueError("no training data: give --datapath=DIR with CMU's hand_labels_synth, or --data=NAME=DIR. A "
-                         "checkout of the repository also trains without, on hands it renders itself.")
+    from cpm_hand.cli import demo
+    flagfile = demo.flagfile()
     _take(flagfile)
-    print(f"no --datapath given: training on hands rendered here, with the flags of {flagfile}.\n"
-          f"Rendering {DEMO_COUNT} pictures into {DEMO_FOLDER} (only once; what is there stays) ...", file=sys.stderr)
-    options = scene.Options(size=(DEMO_SIZE, DEMO_SIZE), empty_share=0.05)
-    numbers = writer.write(DEMO_FOLDER, DEMO_COUNT, options=options, workers=os.cpu_count() or 1)
-    for _ in tqdm(numbers, total=DEMO_COUNT, unit="picture", disable=None, dynamic_ncols=True):
-        pass
-    return DEMO_FOLDER
+    print(f"no --datapath given: training on hands rendered here, with the flags of {flagfile}.", file=sys.stderr)
+    return demo.render()
 
 
 def _checkpoint():
@@ -144,22 +130,6 @@ def _checkpoint():
         _take(flagfile)
         print(f"training on from {shipped.NAME}, with the flags of {flagfile} where none are given.", file=sys.stderr)
     return path
-
-
-def _started_from(path, run_dir: str):
-    """(spec, hands) of the net that a run goes on with: its own once it has a checkpoint, else that of --checkpoint.
-
-    Every machine reads it, for all must build the same net. None where nothing says.
-    """
-    from cpm_hand import checkpoints
-    found = None
-    if checkpoints.steps(run_dir):
-        found = checkpoints.peek(run_dir)  # whatever became of --checkpoint meanwhile
-    elif path and not path.exists():
-        raise ValueError(f"--checkpoint={path}: no such file or folder.")
-    elif path and (path.is_dir() or path.suffix in DESCRIBED):
-        found = checkpoints.peek(path)
-    return (found[0], found[1].get("hands")) if found else (None, None)
 
 
 def _spec(base=None):
@@ -230,42 +200,6 @@ def _flags_text() -> str:
     return "".join(line + "\n" for line in sorted(lines))
 
 
-def _start(engine, run_dir: str, path, described: bool):
-    """Weights from elsewhere: a checkpoint to go on from in full, or None after loading by name.
-
-    Args:
-        engine: with new weights.
-        run_dir: of this run.
-        path: --checkpoint, None where there is none.
-        described: whether it says what net it is of, so that its joints have names.
-    """
-    from cpm_hand import checkpoints, transfer, weights
-    from cpm_hand.reports import LOGGER
-    if checkpoints.steps(run_dir) or not engine.is_chief:
-        return None  # the run goes on from its own checkpoint, and workers follow the chief
-    if _BACKBONE_WEIGHTS.value != "none":
-        report = weights.start_from_vgg19(engine.model, _BACKBONE_WEIGHTS.value)
-        LOGGER.info("backbone weights: %d arrays used from %s, %d layers start anew", len(report.used),
-                    _BACKBONE_WEIGHTS.value, len(report.missing) // 2)
-        engine.reset_averages()
-    if not path:
-        return None
-    if path.is_dir() and checkpoints.steps(path):
-        return checkpoints.load_newest(path, LOGGER.warning)
-    if described:
-        report, kept, new = transfer.load(engine.model, engine.spec, checkpoints.find(path))
-        if new:
-            LOGGER.info("%s: joints whose maps it knows: %s; to be learnt: %s", path, ", ".join(kept) or "none",
-                        ", ".join(new))
-    else:
-        report = weights.load_by_name(engine.model, weights.read_arrays(path))
-    LOGGER.info("%s: used %d arrays: %s", path, len(report.used), ", ".join(report.used))
-    LOGGER.info("%s: not in this net: %s; kept new: %s", path, ", ".join(report.unused) or "none",
-                ", ".join(report.missing) or "none")
-    engine.reset_averages()
-    return None
-
-
 def main(argv) -> int:
     """Flags to one training run; the exit status is 128 + the signal's number when one ended it."""
     if len(argv) > 1:
@@ -274,11 +208,12 @@ def main(argv) -> int:
     if not (datapath or _DATA.value or _SUMMARY.value):
         if _CHECKPOINT.value:
             raise ValueError(f"--checkpoint={_CHECKPOINT.value} needs pictures to train on: give --data=NAME=DIR.")
-        datapath = _render_demo()  # before TensorFlow starts threads beside which no process can be started
+        datapath = _demo_set()  # before TensorFlow starts threads beside which no process can be started
     quiet_tensorflow()
     path = _checkpoint()
     run_dir = os.path.join("models", "train", _TAG.value)
-    base, hands = _started_from(path, run_dir)
+    from cpm_hand import starts
+    base, hands = starts.describe(run_dir, path)
     if _SUMMARY.value:
         return _print_summary(base)
     import keras
@@ -286,6 +221,7 @@ def main(argv) -> int:
 
     from cpm_hand import engine as engines
     from cpm_hand import reports, sets, training
+    from cpm_hand.settings import Settings, check_together
     reports.configure_logging()
     strategy = _strategy()  # first: several machines find each other before anything else touches TensorFlow
     keras.utils.set_random_seed(_SEED.value)
@@ -303,13 +239,14 @@ def main(argv) -> int:
         flags.FLAGS[flag.name].value = value
     optimisation = engines.Optimisation(_CLIP_NORM.value, _EMA_DECAY.value, _MICROBATCH.value, precision,
                                         _OPTIMIZER.value)
-    settings = training.Settings(
+    settings = Settings(
         run_dir=run_dir, schedule=_schedule(data.training.labels.num_hands), log_every=_LOG_EVERY.value,
         checkpoint_every=_CHECKPOINT_EVERY.value, validate_every=_VALIDATE_EVERY.value, keep=_KEEP.value,
         patience=_PATIENCE.value, early_stop=_EARLY_STOP.value, flags=_flags_text())
-    training.check(data, settings, optimisation, strategy)
+    check_together(data, settings, optimisation, strategy)
     engine = engines.Engine(spec, optimisation, strategy)
-    outcome = training.Run(engine, data, settings, _start(engine, run_dir, path, base is not None)).train()
+    start = starts.load(engine, run_dir, path, described=base is not None, backbone=_BACKBONE_WEIGHTS.value)
+    outcome = training.Run(engine, data, settings, start).train()
     return 128 + outcome.signal if outcome.signal else 0
 
 
