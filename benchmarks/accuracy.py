@@ -2,6 +2,7 @@
 
     python benchmarks/accuracy.py
     python benchmarks/accuracy.py --graph_path=models/train/mine
+    python benchmarks/accuracy.py --scale=1 --scale=1 --scale=0.86      (three looks at each hand)
 
 Protocol G: the crop around each hand's true tight joint box, 2.2 times its longer side. Errors are in % of the crop's
 side; PCK is the share of joints nearer than a fifth, and a tenth, of the box's longer side. Rows with few joints say
@@ -28,6 +29,8 @@ _SIZE = flags.DEFINE_integer("size", 160, "Side of the pictures, px.", lower_bou
 _SEED = flags.DEFINE_integer("seed", 2026, "Of the pictures.", lower_bound=0)
 _DATA = flags.DEFINE_string("data", None, "Folder that keeps the pictures for the next time; by default none.")
 _WORKERS = flags.DEFINE_integer("workers", os.cpu_count() or 1, "Processes that render.", lower_bound=1)
+_SCALE = flags.DEFINE_multi_float("scale", None, "Crop size of a look at each hand, as for test.py; repeat it. By "
+                                  "default one look at the usual size.", lower_bound=0.1, upper_bound=10)
 _OUTPUT = flags.DEFINE_string("output", "out/bench/accuracy.json", "File for the numbers.")
 
 TONES = ("very light", "light", "intermediate", "tan", "brown", "dark")  # the ITA classes 1 to 6
@@ -78,12 +81,14 @@ def main(argv) -> None:
         # --data may hold more, from another time.
         labels = labels.take(np.flatnonzero([int(pathlib.Path(path).stem) <= _COUNT.value for path in labels.paths]))
         members = classes(labels)
-        rows = [row for path, artefact in artefacts.items()
-                for row in rows_of(path, evaluation.evaluate(Predictor(artefact), labels), members)]
+        predictors = {path: Predictor(artefact, scales=_SCALE.value) for path, artefact in artefacts.items()}
+        rows = [row for path, predictor in predictors.items()
+                for row in rows_of(path, evaluation.evaluate(predictor, labels), members)]
     _results.show(rows, {"graph_path": "net", "joints": "joints", "count": "count", "error_percent": "error %",
                          "pck_0.2": "PCK@0.2", "pck_0.1": "PCK@0.1"})
-    _results.write(_OUTPUT.value, "accuracy", {"graph_path": _GRAPH_PATH.value, "count": _COUNT.value,
-                                               "size": _SIZE.value, "seed": _SEED.value}, rows=rows)
+    _results.write(_OUTPUT.value, "accuracy", {
+        "graph_path": _GRAPH_PATH.value, "count": _COUNT.value, "size": _SIZE.value, "seed": _SEED.value,
+        "scale": _SCALE.value}, rows=rows)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,5 @@
 """From any picture to keypoints in that picture's own pixels."""
 
-import itertools
 import pathlib
 from collections.abc import Callable, Generator, Iterable, Iterator
 from typing import NamedTuple
@@ -8,18 +7,20 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from cpm_hand import crops, draw, geometry, images, runtimes, search, shipped
+from cpm_hand import crops, draw, geometry, given, runtimes, search, shipped
 
 # Presence below which the search reports no hand, for artefacts whose description names none of their own.
 # `python benchmarks/search.py --calibrate` prints the one for a net: 5 % false finds on rendered scenes without a hand.
 THRESHOLD = 0.35
 BATCH_SIZE = 16
 HANDEDNESS = ("auto", "left", "right")
-_MISSING = object()
+# Crop sizes of the looks at a hand, in multiples of the usual one. After a search, which has shown the net dozens of
+# squares already, two looks more cost little; looks at a hand agree, looks at something else do not, and score less.
+IN_A_BOX, AFTER_A_SEARCH = (1.0,), (1.0, 1.0, 0.86)
 
 
 class Outputs(NamedTuple):
-    """What the net saw and said about one crop; as the crop lies in the picture, never mirrored.
+    """What the net saw and said in one look; as the crop lies in the picture, never mirrored.
 
     Attributes:
         input: uint8 [size, size, 3], RGB.
@@ -36,10 +37,11 @@ class Hand(NamedTuple):
     """One hand found in a picture.
 
     Attributes:
-        keypoints: float32 [J, 3]: x and y in the picture's pixels, and the score, 0 to 1.
+        keypoints: float32 [J, 3]: x and y in the picture's pixels, and the score, 0 to 1; of several looks, what
+            they agree on.
         presence: how sure the net is that there is a hand, 0 to 1: the mean score.
-        box: float32 [4]: x, y, w, h in the picture's pixels of the square that the net saw.
-        outputs: the net's own output, where it was asked for.
+        box: float32 [4]: x, y, w, h in the picture's pixels of the square that the net saw in the surest look.
+        outputs: the net's own output in that look, where it was asked for.
         is_left: 1 left, 0 right, -1 unknown.
     """
 
@@ -61,11 +63,13 @@ class Predictor:
         handedness: "left" or "right", where that is known of all hands. A net trained on right hands is shown left
             ones as their mirror images; with "auto" it is shown both, and the higher mean score wins. A net trained
             on both kinds needs no mirror and cannot tell them apart.
-        scales: crop sizes, in multiples of the usual one, to look at each hand with; the one with the highest mean
-            score wins, as in OpenPose.
+        scales: crop sizes, in multiples of the usual one, to look at each hand with, every second look at the mirror
+            image where the net knows both hands; each joint is where most looks see it (`search.agreed`). The same
+            look is never taken twice. None: `IN_A_BOX`, the fastest, and `AFTER_A_SEARCH`.
         threshold: in a whole picture, a hand whose presence is lower is not reported. None: the artefact's own
             where its description holds one, else `THRESHOLD`.
-        hands: "both" or "right", what the net was trained on. None: as the artefact's description says.
+        hands: "both" or "right", what the net was trained on. None: as the artefact's description says, "both" where
+            it says nothing.
         batch_size: squares that go through the net at a time, at most.
 
     Raises:
@@ -74,15 +78,15 @@ class Predictor:
     """
 
     def __init__(self, artefact: str | pathlib.Path | runtimes.Artefact | Callable = shipped.NAME, *,
-                 max_hands: int = 1, handedness: str = "auto", scales: Iterable[float] = (1.0,),
+                 max_hands: int = 1, handedness: str = "auto", scales: Iterable[float] | None = None,
                  threshold: float | None = None, hands: str | None = None, batch_size: int = BATCH_SIZE):
-        scales = tuple(float(scale) for scale in scales)
+        scales = None if scales is None else tuple(float(scale) for scale in scales)
         for fine, text in (
                 (max_hands >= 1, f"max_hands must be at least 1, got {max_hands}"),
                 (batch_size >= 1, f"batch_size must be at least 1, got {batch_size}"),
                 (handedness in HANDEDNESS, f"handedness is one of {', '.join(HANDEDNESS)}, got {handedness!r}"),
                 (hands in (None, "both", "right"), f"hands is 'both' or 'right' or None, got {hands!r}"),
-                (scales and all(0.1 <= scale <= 10 for scale in scales),
+                (scales is None or (scales and all(0.1 <= scale <= 10 for scale in scales)),
                  f"scales are multiples of the usual crop, 0.1 to 10, one at least, got {scales}"),
                 (threshold is None or 0 <= threshold <= 1, f"threshold is a presence, 0 to 1, got {threshold}")):
             if not fine:
@@ -132,15 +136,20 @@ class Predictor:
             ValueError: as for a call, or not as many boxes as pictures.
         """
         pictures, squares, views = [], [], 0
-        for picture, around in _checked(images, boxes):
+        for picture, around in given.checked(images, boxes):
             pictures.append(picture)
             squares.append(around)
             # A search begins with many squares; what needs company are the few places that it looks at again.
-            views += len(self._mirrors) * (search.CANDIDATES if boxes is None else len(around) * len(self.scales))
+            views += len(self._mirrors) * (search.CANDIDATES if boxes is None
+                                           else len(around) * len(self.crop_scales(True)))
             if views >= self.batch_size:
                 yield from self._predict(pictures, None if boxes is None else squares, outputs)
                 pictures, squares, views = [], [], 0
         yield from self._predict(pictures, None if boxes is None else squares, outputs)
+
+    def crop_scales(self, in_a_box: bool) -> tuple[float, ...]:
+        """Crop sizes of the looks at a hand, in a box that was given or after a search."""
+        return self.scales or (IN_A_BOX if in_a_box else AFTER_A_SEARCH)
 
     @property
     def _mirrors(self) -> tuple[bool, ...]:
@@ -151,45 +160,60 @@ class Predictor:
 
     def _predict(self, pictures: list[np.ndarray], squares: list | None, outputs: bool) -> list[list[Hand]]:
         """The hands of each picture: in its squares, or wherever they are."""
-        if squares is None:
-            found = self._run(pictures, [search.find(picture.shape[1], picture.shape[0], self.artefact.size,
-                                                     max_hands=self.max_hands, threshold=self.threshold)
-                                         for picture in pictures])
-            if self.scales == (1.0,) and not outputs:
-                return found
-            again = self._run(pictures, [self._at_scales([hand.box for hand in hands]) for hands in found], outputs)
-            # Other crops may be less sure of a hand, or two of them show the same one.
-            return [[hand for hand in search.strongest(hands, self.max_hands) if hand.presence >= self.threshold]
-                    for hands in again]
-        return self._run(pictures, [self._at_scales(around) for around in squares], outputs)
+        if squares is not None:
+            scales = self.crop_scales(True)
+            return self._run(pictures, [self._look_at(around, scales) for around in squares], outputs)
+        # What the threshold is for is what all looks say together: until then nothing is dropped.
+        found = self._run(pictures, [_as_it_is(search.find(picture.shape[1], picture.shape[0], self.artefact.size,
+                                                           max_hands=self.max_hands)) for picture in pictures])
+        again = self._run(pictures, [
+            self._look_at([hand.box for hand in hands], self.crop_scales(False), None if outputs else hands)
+            for hands in found], outputs)
+        # Two places may turn out to show the same hand.
+        return [[hand for hand in search.strongest(hands, self.max_hands) if hand.presence >= self.threshold]
+                for hands in again]
 
-    def _at_scales(self, squares) -> Generator[np.ndarray, list[Hand], list[Hand]]:
-        """Ask for each square at all scales and keep its strongest look."""
-        looks = yield [geometry.widen(square, scale) for square in squares for scale in self.scales]
-        per_square = len(self.scales)
-        return [max(looks[first:first + per_square], key=lambda hand: hand.presence)
-                for first in range(0, len(looks), per_square)]
+    def _look_at(self, squares, scales: tuple[float, ...],
+                 seen: list[Hand] | None = None) -> Generator[list[tuple], list[Hand], list[Hand]]:
+        """Ask for each square at all scales, every second time mirrored, and join what is seen of its hand.
+
+        Args:
+            squares: x, y, w, h in px.
+            scales: multiples of them.
+            seen: what is known to be seen in the squares themselves, which are then not asked for.
+        """
+        views = list(dict.fromkeys((scale, self.hands == "both" and number % 2 == 1)
+                                   for number, scale in enumerate(scales)))
+        known = [[hand] for hand in seen] if seen is not None and (1.0, False) in views else [[] for _ in squares]
+        asked = [view for view in views if view != (1.0, False)] if any(known) else views
+        looks = iter((yield [(geometry.widen(square, scale), mirrored)
+                             for square in squares for scale, mirrored in asked]))
+        return [_joined(before + [next(looks) for _ in asked]) for before in known]
 
     def _run(self, pictures: list[np.ndarray], asking: list[Generator], outputs: bool = False) -> list[list[Hand]]:
-        """Show the net what each picture's generator asks for, all of them together, until each has its answer."""
+        """Show the net what each picture's generator asks for, all of them together, until each has its answer.
+
+        They ask for (square, mirrored) and are sent the Hand that was seen in each.
+        """
         answers = [None] * len(asking)
         wanted = {number: next(generator) for number, generator in enumerate(asking)}
         while wanted:
-            looks = iter(self._look([(pictures[number], square) for number, squares in wanted.items()
-                                     for square in squares], outputs))
+            looks = iter(self._see([(pictures[number], *view) for number, views in wanted.items() for view in views],
+                                    outputs))
             following = {}
-            for number, squares in wanted.items():
+            for number, views in wanted.items():
                 try:
-                    following[number] = asking[number].send([next(looks) for _ in squares])
+                    following[number] = asking[number].send([next(looks) for _ in views])
                 except StopIteration as done:
                     answers[number] = done.value
             wanted = following
         return answers
 
-    def _look(self, views: list[tuple[np.ndarray, np.ndarray]], outputs: bool) -> list[Hand]:
-        """The strongest hand in each (picture, square), by batches through the net."""
-        mirrors = self._mirrors
-        views = [(*view, mirrored) for view in views for mirrored in mirrors]
+    def _see(self, views: list[tuple[np.ndarray, np.ndarray, bool]], outputs: bool) -> list[Hand]:
+        """The strongest hand in each (picture, square, mirrored), by batches through the net."""
+        mirrors = len(self._mirrors)
+        views = [(picture, square, mirror ^ mirrored) for picture, square, mirrored in views
+                 for mirror in self._mirrors]
         hands = []
         for first in range(0, len(views), self.batch_size):
             batch = views[first:first + self.batch_size]
@@ -199,8 +223,8 @@ class Predictor:
                 raise ValueError("the net gives keypoints that are no numbers: its weights are damaged; train again.")
             hands += [self._hand(square, mirrored, inputs, result, row, outputs)
                       for row, (_, square, mirrored) in enumerate(batch)]
-        return [max(hands[first:first + len(mirrors)], key=lambda hand: hand.presence)
-                for first in range(0, len(hands), len(mirrors))]
+        return [max(hands[first:first + mirrors], key=lambda hand: hand.presence)
+                for first in range(0, len(hands), mirrors)]
 
     def _hand(self, square, mirrored: bool, inputs, result: dict, row: int, outputs: bool) -> Hand:
         """One row of what the net gave, in the picture's pixels and as the picture has it."""
@@ -212,6 +236,31 @@ class Predictor:
                        result["stages"][row][:, :, along]) if outputs else None
         is_left = int(mirrored) if self.hands == "right" else {"auto": -1, "left": 1, "right": 0}[self.handedness]
         return Hand(keypoints, float(result["presence"][row]), square, kept, is_left)
+
+
+def _as_it_is(searching: Generator) -> Generator[list[tuple], list[Hand], list[Hand]]:
+    """A search that asks for squares of the picture, none of them mirrored."""
+    squares = next(searching)
+    while True:
+        looks = yield [(square, False) for square in squares]
+        try:
+            squares = searching.send(looks)
+        except StopIteration as done:
+            return done.value
+
+
+def _joined(looks: list[Hand]) -> Hand:
+    """The surest of several looks at one hand, with the keypoints on which they agree."""
+    if len(looks) == 1:
+        return looks[0]
+    # Of looks that disagree on whether it is a left or a right hand, those that are surer together count.
+    sure_of = {side: sum(look.presence for look in looks if look.is_left == side)
+               for side in sorted({look.is_left for look in looks})}
+    side = max(sure_of, key=sure_of.get)
+    alike = [look for look in looks if look.is_left == side]
+    keypoints = search.agreed(alike)
+    surest = max(alike, key=lambda look: look.presence)
+    return surest._replace(keypoints=keypoints, presence=float(keypoints[:, 2].mean()))
 
 
 def belief_on_picture(hand: Hand, width: int, height: int, background: bool = True) -> np.ndarray:
@@ -230,51 +279,3 @@ def belief_on_picture(hand: Hand, width: int, height: int, background: bool = Tr
     matrix = geometry.crop_matrix(hand.box, len(belief))
     return cv2.warpAffine(belief, matrix, (width, height), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
                           borderMode=cv2.BORDER_CONSTANT, borderValue=0)[..., None]
-
-
-def _checked(pictures: Iterable, boxes: Iterable | None) -> Iterator[tuple[np.ndarray, list | None]]:
-    """Each picture with the squares around its boxes, read and checked as they are asked for."""
-    if boxes is None:
-        yield from ((_picture(picture), None) for picture in pictures)
-        return
-    for number, (picture, around) in enumerate(itertools.zip_longest(pictures, boxes, fillvalue=_MISSING)):
-        if picture is _MISSING or around is _MISSING:
-            raise ValueError(f"each picture needs its boxes, but there are {number} "
-                             f"{'pictures and more boxes' if picture is _MISSING else 'boxes and more pictures'}.")
-        pixels = _picture(picture)
-        try:
-            squares = [geometry.widen(box) for box in _boxes(around, pixels.shape[1], pixels.shape[0])]
-        except ValueError as error:
-            raise ValueError(f"{picture}: {error}" if isinstance(picture, (str, pathlib.Path)) else error) from None
-        yield pixels, squares
-
-
-def _picture(image) -> np.ndarray:
-    if isinstance(image, (str, pathlib.Path)):
-        return images.read(image, honour_exif=True)
-    image = np.asarray(image)
-    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
-        raise ValueError(f"an image is uint8 RGB [H, W, 3] or the path of a picture, got "
-                         f"{image.dtype} {list(image.shape)}. Repeat a grey one, scale and cast a float one.")
-    return image
-
-
-def _boxes(boxes, width: int, height: int) -> np.ndarray:
-    """Boxes as float64 [N, 4], each of which holds a part of the picture."""
-    boxes = np.asarray(boxes, np.float64)
-    if boxes.size == 0:
-        return boxes.reshape(0, 4)
-    if boxes.ndim != 2 or boxes.shape[1] != 4:
-        raise ValueError(f"boxes must be [N, 4], rows of x, y, w, h in px, got shape {list(boxes.shape)}.")
-    for box in boxes:
-        x, y, w, h = box
-        text = f"box x={x:g} y={y:g} w={w:g} h={h:g}"
-        if not (np.isfinite(box).all() and w > 0 and h > 0):
-            raise ValueError(f"a box needs finite x and y and a width and height above 0 px, got {text}.")
-        if max(w, h) < 1:
-            raise ValueError(f"{text} is smaller than a pixel; boxes are in pixels, not in fractions.")
-        if x >= width or y >= height or x + w <= 0 or y + h <= 0:
-            raise ValueError(f"{text} lies outside the picture of {width} x {height} px.")
-        if max(w, h) > 100 * max(width, height):
-            raise ValueError(f"{text} is more than 100 times the picture of {width} x {height} px.")
-    return boxes

@@ -333,7 +333,101 @@ def test_hands_overrides_what_the_artefact_says():
 
 # Scales, batches, threads
 
-def test_of_several_scales_the_one_with_the_highest_mean_score_is_kept():
+class MovedNet(ColourNet):
+    """It sees everything 2 px of its input farther to the right than it is, and keeps what it was shown."""
+
+    def __call__(self, inputs):
+        self.inputs = inputs
+        result = super().__call__(inputs)
+        result["keypoints"] = result["keypoints"] + np.float32([2, 0, 0])
+        return result
+
+
+BOX = geometry.tight_box(TRUTH, np.ones(21, bool))
+
+
+def assert_same_pixels(one, other):
+    assert np.abs(one.astype(int) - other).mean() < 0.2                # OpenCV rounds to 1/32 px
+    assert np.abs(one.astype(int) - other[:, ::-1]).mean() > 1         # and these pictures have a side
+
+
+def test_a_second_look_is_at_the_mirror_image_and_what_is_wrong_to_one_side_cancels_out():
+    artefact = MovedNet()
+    once = sole(predict.Predictor(artefact)(PICTURE, [BOX]))
+    px = once.box[2] / SIZE                                            # of the picture, for one of the input
+    np.testing.assert_allclose(once.keypoints[:, 0] - TRUTH[:, 0], 2 * px, atol=0.5)
+    twice = sole(predict.Predictor(artefact, scales=(1, 1))(PICTURE, [BOX]))
+    assert_finds(twice, TRUTH, atol=0.5)
+    assert_same_pixels(artefact.inputs[1], artefact.inputs[0][:, ::-1])
+
+
+def test_a_net_for_right_hands_is_shown_no_mirror_image_and_no_look_twice():
+    artefact = MovedNet(right_only=True)
+    predict.Predictor(artefact, handedness="right", scales=(1, 1, 0.86))(PICTURE, [BOX])
+    assert artefact.batches == [2]
+    smaller = images.warp(PICTURE, geometry.crop_matrix(geometry.widen(geometry.widen(BOX), 0.86), SIZE), SIZE)
+    assert_same_pixels(artefact.inputs[1], smaller)
+
+
+def test_a_hand_in_a_box_is_looked_at_once_and_after_a_search_twice_more_once_in_the_mirror():
+    artefact = MovedNet()
+    predict.Predictor(artefact)(PICTURE, [BOX])
+    assert artefact.batches == [1]
+    hand = sole(predict.Predictor(ColourNet(), scales=(1,))(PICTURE))
+    searched = ColourNet()
+    predict.Predictor(searched, scales=(1,))(PICTURE)
+    predict.Predictor(artefact := MovedNet())(PICTURE)
+    assert artefact.batches[-1] == 2 and sum(artefact.batches) == sum(searched.batches) + 2
+    for seen, scale, along in zip(artefact.inputs, (1.0, 0.86), (-1, 1)):
+        square = geometry.widen(hand.box, scale) + np.float32([2 / SIZE * hand.box[2], 0, 0, 0])   # the net's error
+        assert np.abs(seen[:, ::along].astype(int) - images.warp(PICTURE, geometry.crop_matrix(square, SIZE), SIZE)
+                      ).mean() < 4
+
+
+class OneSidedNet(ColourNet):
+    """As sure as `shares` say of what lies in each square, by whether it is shown as it is or mirrored."""
+
+    def __init__(self, shares):
+        super().__init__()
+        self.shares = shares
+
+    def __call__(self, inputs):
+        result = super().__call__(inputs)
+        # The hand's wrist lies left of the tip of its thumb unless it is mirrored.
+        keypoints = result["keypoints"].copy()
+        mirrored = keypoints[:, 0, 0] > keypoints[:, 4, 0]
+        keypoints[..., 2] *= np.where(mirrored, self.shares[1], self.shares[0])[:, None]
+        return {**result, "keypoints": keypoints, "presence": keypoints[..., 2].mean(1)}
+
+
+def test_the_threshold_is_for_what_all_looks_say_together():
+    artefact = OneSidedNet((0.3, 0.9))
+    assert predict.Predictor(artefact, scales=(1,), threshold=0.4)(PICTURE) == []
+    hand = sole(predict.Predictor(artefact, scales=(1, 1), threshold=0.4)(PICTURE))
+    assert_finds(hand._replace(presence=1.0), TRUTH, atol=0.5)
+    # Looks weigh by their presence: (0.3 * 0.3 + 0.9 * 0.9) / (0.3 + 0.9).
+    assert hand.presence == pytest.approx(0.75, abs=0.03)
+
+
+def test_what_the_net_saw_in_the_mirror_comes_back_as_the_picture_has_it():
+    hand = sole(predict.Predictor(OneSidedNet((0.3, 0.9)), scales=(1, 1))(PICTURE, [BOX], outputs=True))
+    assert_same_pixels(hand.outputs.input, images.warp(PICTURE, geometry.crop_matrix(hand.box, SIZE), SIZE))
+    row, column = np.unravel_index(hand.outputs.belief_maps[..., 8].argmax(), (SIZE, SIZE))
+    there = geometry.apply(geometry.invert(geometry.crop_matrix(hand.box, SIZE)), np.array([[column, row]], float))
+    np.testing.assert_allclose(there[0], TRUTH[8], atol=4)
+
+
+def test_of_looks_that_see_a_left_and_a_right_hand_the_side_that_is_surer_together_counts():
+    def look(is_left, presence, by):
+        keypoints = np.column_stack([TRUTH + (by, 0), np.full(21, presence)]).astype(np.float32)
+        return predict.Hand(keypoints, presence, np.zeros(4), None, is_left)
+
+    hand = predict._joined([look(1, 0.5, 60), look(0, 0.4, 0), look(0, 0.45, 0)])
+    assert hand.is_left == 0
+    np.testing.assert_allclose(hand.keypoints[:, :2], TRUTH, atol=0.1)
+
+
+def test_a_scale_at_which_the_net_knows_no_hand_does_not_count():
     small_hands_only, box = ColourNet(part=(0.2, 0.3)), geometry.tight_box(TRUTH, np.ones(21, bool))
     assert sole(predict.Predictor(small_hands_only)(PICTURE, [box])).presence < 0.1
     hand = sole(predict.Predictor(small_hands_only, scales=(0.5, 1, 2))(PICTURE, [box]))
@@ -343,7 +437,7 @@ def test_of_several_scales_the_one_with_the_highest_mean_score_is_kept():
 
 def test_a_found_hand_is_looked_at_in_all_scales_too(found):
     artefact = ColourNet()
-    hand = sole(predict.Predictor(artefact, scales=(1, 1.2))(PICTURE))
+    hand = sole(predict.Predictor(artefact, scales=(0.9, 1.2))(PICTURE))
     assert_finds(hand, TRUTH, atol=0.5)
     assert artefact.batches[-1] == 2
 

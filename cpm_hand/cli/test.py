@@ -71,8 +71,10 @@ def define(values: flags.FlagValues = flags.FLAGS) -> None:
                        flag_values=values)
     flags.DEFINE_enum("handedness", "auto", ["auto", "left", "right"], "Where it is known of all hands. A net trained "
                       "on right hands tries both with auto.", flag_values=values)
-    flags.DEFINE_multi_float("scale", [1.0], "Crop size in multiples of the usual one; repeat it, and the scale with "
-                             "the highest mean score is kept.", lower_bound=0.1, upper_bound=10, flag_values=values)
+    flags.DEFINE_multi_float("scale", None, "Crop size in multiples of the usual one; repeat it for more looks, every "
+                             "second one in the mirror, and each joint is where most looks see it. By default one look "
+                             "in a box, three after a search.",
+                             lower_bound=0.1, upper_bound=10, flag_values=values)
     flags.DEFINE_integer("batchsize", 16, "Crops that go through the net at a time.", lower_bound=1, flag_values=values)
     flags.DEFINE_string("output_dir", None, "Folder for the pictures, made where it is missing; by default 'out'.",
                         flag_values=values)
@@ -235,7 +237,8 @@ def _write_tables(values, predictor, found: list, unreadable: dict[str, str]) ->
     skeleton = predictor.artefact.skeleton
     if values.write_json:
         settings = {"graph_path": values.graph_path[0], "threshold": predictor.threshold, "boxes": values.box,
-                    **{name: values[name].value for name in ("max_hands", "handedness", "scale")}}
+                    "scale": list(predictor.crop_scales(bool(values.box))), "max_hands": values.max_hands,
+                    "handedness": values.handedness}
         results.write_json(values.write_json, found, skeleton, settings, unreadable)
     if values.write_csv:
         results.write_csv(values.write_csv, found, skeleton)
