@@ -1,4 +1,4 @@
-"""The README's commands run, and its flags, links, flagfiles and data sets exist."""
+"""The README's commands run; its flags, links, flagfiles and data sets exist, and those of the other documents."""
 
 import os
 import pathlib
@@ -16,6 +16,8 @@ from cpm_hand import datasets, images
 
 ROOT = pathlib.Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
+DOCUMENTS = [ROOT / "README.md", ROOT / "benchmarks/MEASURED.md", ROOT / "models/cpm_lite/MODEL_CARD.md",
+             *sorted((ROOT / "docs").glob("*.md"))]
 # Later flags win, so the commands are run as they stand, only smaller.
 SMALLER = {
     "train.py": ["--steps=3", "--input-width=64", "--width=0.03125", "--log_every=1", "--batchsize=4",
@@ -66,19 +68,26 @@ def test_the_commands_run_in_their_order(tmp_path):
     assert (tmp_path / "out/side_by_side.png").exists() and (tmp_path / "models/train/thermal/checkpoints").is_dir()
 
 
-def test_every_flag_in_the_readme_exists():
+def mentioned(pattern: str) -> set[tuple[pathlib.Path, str]]:
+    """What matches in all documents, with the document; something does."""
+    found = {(path, text) for path in DOCUMENTS for text in re.findall(pattern, path.read_text().replace("---", ""))}
+    assert len({path for path, _ in found}) > 1
+    return found
+
+
+def test_every_flag_exists():
     source = "".join(path.read_text() for path in (ROOT / "cpm_hand").rglob("*.py"))
     source += "".join(path.read_text() for path in (ROOT / "benchmarks").glob("*.py"))
     known = set(re.findall(r'DEFINE\w*\((?:_\w+\(\), )*\s*"(\w+)"', source)) | {"flagfile", "help", "logdir"}
-    for flag in re.findall(r"--([a-z][\w-]*)", README.replace("---", "")):
-        assert flag.replace("-", "_") in known, f"README names --{flag}"
+    for path, flag in mentioned(r"--([a-z][\w-]*)"):
+        assert flag.replace("-", "_") in known, f"{path} names --{flag}"
 
 
 def test_every_linked_file_exists():
-    for target in re.findall(r"\]\(([^)#:]+)\)", README):
-        assert (ROOT / target).exists(), target
-    for flagfile in re.findall(r"models/[\w/]+\.flags", README):
-        assert (ROOT / flagfile).exists(), flagfile
+    for path, target in mentioned(r"\]\(([^)#:]+)\)"):
+        assert (path.parent / target).exists(), f"{path}: {target}"
+    for path, file in mentioned(r"(?:models|benchmarks|docs)/[\w/]+\.(?:flags|py|md)"):
+        assert (ROOT / file).exists(), f"{path}: {file}"
 
 
 def test_the_first_command_is_installed_with_the_package():
@@ -86,9 +95,9 @@ def test_the_first_command_is_installed_with_the_package():
     assert script.load().__name__ == "run" and "\ncpm-hand-test --image-path=" in README
 
 
-def test_every_dataset_in_the_readme_is_one():
-    for name in re.findall(r"--data=(\w+)=", README):
-        assert name in datasets.DATASETS, name
+def test_every_dataset_is_one():
+    for path, name in mentioned(r"data=([a-z]\w*)="):
+        assert name in datasets.DATASETS, f"{path}: {name}"
 
 
 @pytest.mark.slow
