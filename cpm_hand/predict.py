@@ -11,7 +11,7 @@ from cpm_hand import crops, draw, geometry, given, runtimes, search, shipped
 
 # Presence below which the search reports no hand, for artefacts whose description names none of their own.
 # `python benchmarks/search.py --calibrate` prints the one for a net: 5 % false finds on rendered scenes without a hand.
-THRESHOLD = 0.35
+THRESHOLD = 0.3
 BATCH_SIZE = 16
 HANDEDNESS = ("auto", "left", "right")
 # Crop sizes of the looks at a hand, in multiples of the usual one. After a search, which has shown the net dozens of
@@ -67,7 +67,7 @@ class Predictor:
             image where the net knows both hands; each joint is where most looks see it (`search.agreed`). The same
             look is never taken twice. None: `IN_A_BOX`, the fastest, and `AFTER_A_SEARCH`.
         threshold: in a whole picture, a hand whose presence is lower is not reported. None: the artefact's own
-            where its description holds one, else `THRESHOLD`.
+            where its description holds one, else `THRESHOLD`; both are for the looks that None stands for in scales.
         hands: "both" or "right", what the net was trained on. None: as the artefact's description says, "both" where
             it says nothing.
         batch_size: squares that go through the net at a time, at most.
