@@ -18,7 +18,7 @@ import _results
 import numpy as np
 from absl import app, flags
 
-from cpm_hand import datasets, evaluation, metrics, runtimes
+from cpm_hand import datasets, evaluation, metrics
 from cpm_hand.labels import Labels
 from cpm_hand.predict import Predictor
 from cpm_hand.rendering import scene, writer
@@ -71,7 +71,8 @@ def main(argv) -> None:
     """Render, evaluate, print and write the numbers."""
     if len(argv) > 1:
         raise app.UsageError(f"unexpected arguments {argv[1:]}.")
-    artefacts = {path: runtimes.load(path) for path in _GRAPH_PATH.value}  # before the work: they are all there
+    # Before the work: they are all there.
+    predictors = {path: Predictor(path, scales=_SCALE.value) for path in _GRAPH_PATH.value}
     with tempfile.TemporaryDirectory() as temporary:
         folder = pathlib.Path(_DATA.value or temporary)
         for _ in writer.write(folder, _COUNT.value, seed=_SEED.value, workers=_WORKERS.value,
@@ -81,7 +82,6 @@ def main(argv) -> None:
         # --data may hold more, from another time.
         labels = labels.take(np.flatnonzero([int(pathlib.Path(path).stem) <= _COUNT.value for path in labels.paths]))
         members = classes(labels)
-        predictors = {path: Predictor(artefact, scales=_SCALE.value) for path, artefact in artefacts.items()}
         rows = [row for path, predictor in predictors.items()
                 for row in rows_of(path, evaluation.evaluate(predictor, labels), members)]
     _results.show(rows, {"graph_path": "net", "joints": "joints", "count": "count", "error_percent": "error %",

@@ -184,11 +184,13 @@ class Predictor:
         """
         views = list(dict.fromkeys((scale, self.hands == "both" and number % 2 == 1)
                                    for number, scale in enumerate(scales)))
-        known = [[hand] for hand in seen] if seen is not None and (1.0, False) in views else [[] for _ in squares]
-        asked = [view for view in views if view != (1.0, False)] if any(known) else views
+        known = seen is not None and (1.0, False) in views
+        if known:
+            views.remove((1.0, False))
         looks = iter((yield [(geometry.widen(square, scale), mirrored)
-                             for square in squares for scale, mirrored in asked]))
-        return [_joined(before + [next(looks) for _ in asked]) for before in known]
+                             for square in squares for scale, mirrored in views]))
+        return [_joined(([seen[number]] if known else []) + [next(looks) for _ in views])
+                for number in range(len(squares))]
 
     def _run(self, pictures: list[np.ndarray], asking: list[Generator], outputs: bool = False) -> list[list[Hand]]:
         """Show the net what each picture's generator asks for, all of them together, until each has its answer.
