@@ -2,11 +2,13 @@
 
 from collections.abc import Sequence
 
+import cv2
 import numpy as np
 
 from cpm_hand import draw, geometry
 from cpm_hand.hand import Skeleton
-from cpm_hand.predict import Hand, Predictor, belief_on_picture
+from cpm_hand.looks import Hand
+from cpm_hand.predict import Predictor
 
 
 def skeletons(picture: np.ndarray, hands: Sequence[Hand], skeleton: Skeleton) -> np.ndarray:
@@ -42,3 +44,21 @@ def beliefs(predictor: Predictor, picture: np.ndarray, hands: Sequence[Hand]) ->
         "overlay": draw.belief_overlay(picture, belief, background=False),
         "stages": draw.stage_strip(outputs.input, outputs.stages, background, columns=3),
     }
+
+
+def belief_on_picture(hand: Hand, width: int, height: int, background: bool = True) -> np.ndarray:
+    """The strongest belief of a hand's joints, moved from its crop to where it lies in the whole picture.
+
+    Args:
+        hand: predicted with `outputs=True`.
+        width: of the picture, px.
+        height: of the picture, px.
+        background: whether the last map is the background, which is left out.
+
+    Returns:
+        float32 [H, W, 1]: one map for `draw.belief_overlay(…, background=False)`; 0 outside the crop.
+    """
+    belief = draw.strongest(hand.outputs.belief_maps, background)
+    matrix = geometry.crop_matrix(hand.box, len(belief))
+    return cv2.warpAffine(belief, matrix, (width, height), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+                          borderMode=cv2.BORDER_CONSTANT, borderValue=0)[..., None]

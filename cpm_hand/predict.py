@@ -2,12 +2,11 @@
 
 import pathlib
 from collections.abc import Callable, Generator, Iterable, Iterator
-from typing import NamedTuple
 
-import cv2
 import numpy as np
 
-from cpm_hand import crops, draw, geometry, given, runtimes, search, shipped
+from cpm_hand import crops, geometry, given, runtimes, search, shipped
+from cpm_hand.looks import Hand, Outputs, joined
 
 # Presence below which the search reports no hand, for artefacts whose description names none of their own.
 # `python benchmarks/search.py --calibrate` prints the one for a net: 5 % false finds on rendered scenes without a hand.
@@ -17,39 +16,6 @@ HANDEDNESS = ("auto", "left", "right")
 # Crop sizes of the looks at a hand, in multiples of the usual one. After a search, which has shown the net dozens of
 # squares already, two looks more cost little; looks at a hand agree, looks at something else do not, and score less.
 IN_A_BOX, AFTER_A_SEARCH = (1.0,), (1.0, 1.0, 0.86)
-
-
-class Outputs(NamedTuple):
-    """What the net saw and said in one look; as the crop lies in the picture, never mirrored.
-
-    Attributes:
-        input: uint8 [size, size, 3], RGB.
-        belief_maps: float32 [size, size, C], the last stage upsampled to the input's pixels.
-        stages: float32 [S, h, w, C].
-    """
-
-    input: np.ndarray
-    belief_maps: np.ndarray
-    stages: np.ndarray
-
-
-class Hand(NamedTuple):
-    """One hand found in a picture.
-
-    Attributes:
-        keypoints: float32 [J, 3]: x and y in the picture's pixels, and the score, 0 to 1; of several looks, what
-            they agree on.
-        presence: how sure the net is that there is a hand, 0 to 1: the mean score.
-        box: float32 [4]: x, y, w, h in the picture's pixels of the square that the net saw in the surest look.
-        outputs: the net's own output in that look, where it was asked for.
-        is_left: 1 left, 0 right, -1 unknown.
-    """
-
-    keypoints: np.ndarray
-    presence: float
-    box: np.ndarray
-    outputs: Outputs | None = None
-    is_left: int = -1
 
 
 class Predictor:
@@ -64,7 +30,7 @@ class Predictor:
             ones as their mirror images; with "auto" it is shown both, and the higher mean score wins. A net trained
             on both kinds needs no mirror and cannot tell them apart.
         scales: crop sizes, in multiples of the usual one, to look at each hand with, every second look at the mirror
-            image where the net knows both hands; each joint is where most looks see it (`search.agreed`). The same
+            image where the net knows both hands; each joint is where most looks see it (`looks.agreed`). The same
             look is never taken twice. None: `IN_A_BOX`, the fastest, and `AFTER_A_SEARCH`.
         threshold: in a whole picture, a hand whose presence is lower is not reported. None: the artefact's own
             where its description holds one, else `THRESHOLD`; both are for the looks that None stands for in scales.
@@ -189,7 +155,7 @@ class Predictor:
             views.remove((1.0, False))
         looks = iter((yield [(geometry.widen(square, scale), mirrored)
                              for square in squares for scale, mirrored in views]))
-        return [_joined(([seen[number]] if known else []) + [next(looks) for _ in views])
+        return [joined(([seen[number]] if known else []) + [next(looks) for _ in views])
                 for number in range(len(squares))]
 
     def _run(self, pictures: list[np.ndarray], asking: list[Generator], outputs: bool = False) -> list[list[Hand]]:
@@ -249,35 +215,3 @@ def _as_it_is(searching: Generator) -> Generator[list[tuple], list[Hand], list[H
             squares = searching.send(looks)
         except StopIteration as done:
             return done.value
-
-
-def _joined(looks: list[Hand]) -> Hand:
-    """The surest of several looks at one hand, with the keypoints on which they agree."""
-    if len(looks) == 1:
-        return looks[0]
-    # Of looks that disagree on whether it is a left or a right hand, those that are surer together count.
-    sure_of = {side: sum(look.presence for look in looks if look.is_left == side)
-               for side in sorted({look.is_left for look in looks})}
-    side = max(sure_of, key=sure_of.get)
-    alike = [look for look in looks if look.is_left == side]
-    keypoints = search.agreed(alike)
-    surest = max(alike, key=lambda look: look.presence)
-    return surest._replace(keypoints=keypoints, presence=float(keypoints[:, 2].mean()))
-
-
-def belief_on_picture(hand: Hand, width: int, height: int, background: bool = True) -> np.ndarray:
-    """The strongest belief of a hand's joints, moved from its crop to where it lies in the whole picture.
-
-    Args:
-        hand: predicted with `outputs=True`.
-        width: of the picture, px.
-        height: of the picture, px.
-        background: whether the last map is the background, which is left out.
-
-    Returns:
-        float32 [H, W, 1]: one map for `draw.belief_overlay(…, background=False)`; 0 outside the crop.
-    """
-    belief = draw.strongest(hand.outputs.belief_maps, background)
-    matrix = geometry.crop_matrix(hand.box, len(belief))
-    return cv2.warpAffine(belief, matrix, (width, height), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
-                          borderMode=cv2.BORDER_CONSTANT, borderValue=0)[..., None]

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import cpm_hand
 from cpm_hand import images
 from cpm_hand.hand import Skeleton
-from cpm_hand.predict import Hand
+from cpm_hand.looks import Hand
 
 _SIDES = {1: "left", 0: "right", -1: None}
 _NUM_JOINTS = 21  # of a hand in OpenPose's files

@@ -1,8 +1,8 @@
-"""Where to look for hands in a whole picture: everywhere, then again around what was found; and what looks agree on.
+"""Where to look for hands in a whole picture: everywhere, then again around what was found.
 
 Nothing here runs a net. `find` is a generator: it yields squares to look at and is sent what was seen in each, so
 that whoever runs the net can put the squares of many pictures into one batch. What was seen is anything with
-`keypoints` [J, 3] (x, y in px of the picture, score) and `presence`, such as a `predict.Hand`.
+`keypoints` [J, 3] (x, y in px of the picture, score) and `presence`, such as a `looks.Hand`.
 """
 
 import math
@@ -22,9 +22,6 @@ SETTLED = 0.06   # a square that would move or grow by less than this share of i
 SAME = 0.5       # two finds of which one covers this share of the other are one hand
 SURE = 0.4       # joints below this share of the better joints' score do not say where the hand is
 FAR = 2.5        # nor do those farther out than this many times the median distance from the middle
-AGREE = 0.2      # sigma, as a share of the hand's size, of the bell by which looks at a joint count for each other
-SHIFTS = 50      # steps at most from where a look sees a joint to where the looks agree on it
-SETTLED_PX = 0.01  # a step as short as that is the last
 
 
 def find(width: int, height: int, input_size: int, *, max_hands: int = 1) -> Generator[np.ndarray, Sequence, list]:
@@ -150,40 +147,6 @@ def strongest(looks: Sequence, count: int) -> list:
         if len(kept) == count:
             break
     return kept
-
-
-def agreed(looks: Sequence) -> np.ndarray:
-    """What several looks at one hand say together: each joint is where most of them see it.
-
-    A look counts as much as it is sure of the hand and of the joint. From the look that the others support most a
-    mean shift climbs to the top of a density with one bell per look: looks near each other meet in their middle, and
-    one that is far from the others hardly moves them.
-
-    Args:
-        looks: one at least, each with keypoints [J, 3] in px of the picture and presence, 0 to 1.
-
-    Returns:
-        float32 [J, 3]: x, y in px of the picture, and the score: the looks' scores, weighed by their presence and by
-        how near they see the joint to that place. One look says what it saw.
-    """
-    seen = np.stack([look.keypoints for look in looks]).astype(np.float64)                   # [L, J, 3]
-    points, scores = seen[..., :2], seen[..., 2]
-    trust = np.maximum([look.presence for look in looks], 1e-9)[:, None]                     # [L, 1]
-    sigma = AGREE * joint_box(seen[np.argmax(trust)])[2:].max()
-
-    def weights(places):                                                                     # [J, 2] -> [L, J]
-        return trust * scores * np.exp(-0.5 * np.sum(np.square((points - places) / sigma), axis=-1))
-
-    support = [weights(places).sum(0) for places in points]                                  # of each look's, [L, J]
-    places = np.take_along_axis(points, np.argmax(support, axis=0)[None, :, None], axis=0)[0]
-    for _ in range(SHIFTS):
-        weight = weights(places)
-        total = weight.sum(0)[:, None]
-        before, middle = places, np.einsum("lj,ljc->jc", weight, points)
-        places = np.where(total > 0, middle / np.where(total > 0, total, 1), places)
-        if np.abs(places - before).max() < SETTLED_PX:
-            break
-    return np.column_stack([places, weights(places).sum(0) / trust.sum()]).astype(np.float32)
 
 
 def overlap(one, other) -> float:

@@ -10,7 +10,7 @@ import pytest
 from exported import random_checkpoint
 from PIL import Image
 
-from cpm_hand import checkpoints, geometry, images, nets, predict, runtimes, search
+from cpm_hand import checkpoints, geometry, images, nets, pages, predict, runtimes, search
 from cpm_hand.hand import HAND
 from cpm_hand.targets import BeliefMaps
 
@@ -84,7 +84,7 @@ def test_the_belief_lies_on_the_picture_where_the_joint_is():
     box, joint = (60.0, 30.0, 40.0, 20.0), np.array([71.0, 42.0])
     artefact = Ideal(np.tile(joint, (1, 21, 1)), [geometry.widen(box)])
     hand, = predict.Predictor(artefact)(blank(171, 123), boxes=[box], outputs=True)
-    belief = predict.belief_on_picture(hand, 171, 123)
+    belief = pages.belief_on_picture(hand, 171, 123)
     assert belief.shape == (123, 171, 1)
     row, column, _ = np.unravel_index(belief.argmax(), belief.shape)
     assert abs(column - 71) <= 1 and abs(row - 42) <= 1
@@ -412,16 +412,6 @@ def test_what_the_net_saw_in_the_mirror_comes_back_as_the_picture_has_it():
     row, column = np.unravel_index(hand.outputs.belief_maps[..., 8].argmax(), (SIZE, SIZE))
     there = geometry.apply(geometry.invert(geometry.crop_matrix(hand.box, SIZE)), np.array([[column, row]], float))
     np.testing.assert_allclose(there[0], TRUTH[8], atol=4)
-
-
-def test_of_looks_that_see_a_left_and_a_right_hand_the_side_that_is_surer_together_counts():
-    def look(is_left, presence, by):
-        keypoints = np.column_stack([TRUTH + (by, 0), np.full(21, presence)]).astype(np.float32)
-        return predict.Hand(keypoints, presence, np.zeros(4), None, is_left)
-
-    hand = predict._joined([look(1, 0.5, 60), look(0, 0.4, 0), look(0, 0.45, 0)])
-    assert hand.is_left == 0
-    np.testing.assert_allclose(hand.keypoints[:, :2], TRUTH, atol=0.1)
 
 
 def test_a_scale_at_which_the_net_knows_no_hand_does_not_count():

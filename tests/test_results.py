@@ -8,7 +8,7 @@ import pytest
 
 from cpm_hand import results
 from cpm_hand.hand import HAND, Skeleton
-from cpm_hand.predict import Hand
+from cpm_hand.looks import Hand
 
 
 def hand(seed=0, is_left=-1, joints=21):
