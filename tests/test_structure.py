@@ -16,7 +16,7 @@ LAYERS = [
     {"hand", "geometry", "foreign", "markup"},
     {"labels", "images", "targets", "layers", "losses", "metrics", "augment", "draw", "schedules",
      "pickles", "caffe", "hdf5", "optimizers", "strategies", "search", "skeletons", "plots", "pending"},
-    {"nets", "datasets", "inference", "validation", "overfit", "rendering", "crops", "scores", "pth", "given",
+    {"nets", "datasets", "inference", "validation", "overfit", "rendering", "crops", "scores", "pth", "given", "looks",
      "quantization", "serving"},
     {"pipeline", "checkpoints", "reports", "artefacts"},
     {"graphs", "shipped"},
