@@ -94,7 +94,7 @@ def export(checkpoint_path, destinations: dict[str, str | os.PathLike], choice: 
         ImportError: a package that the format needs is not installed.
     """
     for name, destination in destinations.items():
-        _check(name, choice.precision, pathlib.Path(destination))
+        _check(name, choice, pathlib.Path(destination))
     checkpoint = checkpoints.find(shipped.find(checkpoint_path, shipped.CHECKPOINT))
     description = runtimes.describe_checkpoint(checkpoint)
     spec = runtimes.resized(checkpoint.spec, choice.size, choice.stages)
@@ -190,14 +190,18 @@ def _without_nan(values: dict) -> dict:
     return {name: None if value != value else value for name, value in values.items()}
 
 
-def _check(name: str, precision: str, path: pathlib.Path) -> None:
+def _check(name: str, choice: Choice, path: pathlib.Path) -> None:
     """Refuse what cannot be written, and to replace what is not an artefact, before the work is done."""
     if name not in FORMATS:
         raise ValueError(f"unknown format '{name}'; the formats are {', '.join(sorted(FORMATS))}.")
+    precision = choice.precision
     if precision not in FORMATS[name].precisions:
         others = [other for other, row in FORMATS.items() if precision in row.precisions]
         raise ValueError(f"{name} comes in {', '.join(FORMATS[name].precisions)}, not in {precision}; "
                          f"{precision} is made by {', '.join(others) or 'none'}.")
+    if not choice.maps and not FORMATS[name].decodes:
+        raise ValueError(f"{name} holds the raw maps alone, so without maps nothing is left; leave out "
+                         f"--outputs=keypoints, or take another format.")
     if name == "saved_model":
         full = path.is_dir() and any(path.iterdir())
         if path.is_file() or (full and saved_model.version_folder(path) is None):

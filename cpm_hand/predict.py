@@ -107,7 +107,7 @@ class Predictor:
             squares.append(around)
             # A search begins with many squares; what needs company are the few places that it looks at again.
             views += len(self._mirrors) * (search.CANDIDATES if boxes is None
-                                           else len(around) * len(self.crop_scales(True)))
+                                           else max(len(around), 1) * len(self.crop_scales(True)))
             if views >= self.batch_size:
                 yield from self._predict(pictures, None if boxes is None else squares, outputs)
                 pictures, squares, views = [], [], 0

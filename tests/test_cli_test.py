@@ -12,9 +12,10 @@ from absl import flags
 from conftest import write_hands
 from exported import random_checkpoint
 
-from cpm_hand import checkpoints, draw, images, nets, runtimes
+from cpm_hand import checkpoints, draw, images, inference, nets, runtimes
 from cpm_hand.cli import command, side_by_side
 from cpm_hand.cli import test as cli
+from cpm_hand.formats import frozen_graph
 
 SCRIPT = pathlib.Path(__file__).parents[1] / "test.py"
 SPEC = nets.Spec("cpm", size=64, stages=2, width=1 / 16)
@@ -88,6 +89,19 @@ def test_dashes_and_a_box_are_taken(run, photo, tmp_path, capsys):
     side = 25 * 2.2
     for _, x, y, _ in rows:                                            # in the crop, in the picture's pixels
         assert abs(float(x) - 49.5) <= side / 2 + 0.1 and abs(float(y) - 42) <= side / 2 + 0.1
+
+
+def test_an_artefact_without_maps_finds_the_same_and_draws_the_skeleton_alone(run, photo, tmp_path, capsys):
+    model = inference.inference_model(runtimes.restore_net(checkpoints.find(run)), SPEC.target, maps=False)
+    path = tmp_path / "keypoints.pb"
+    frozen_graph.write(model, {"spec": SPEC.to_json()}, path)
+    printed = {}
+    for graph in (run, path):
+        assert call(f"--graph_path={graph}", photo, f"--output_dir={tmp_path}/{graph.stem}_out", "--threshold=0") == 0
+        printed[graph] = capsys.readouterr().out.splitlines()
+    assert printed[path][:22] == printed[run][:22]
+    assert os.listdir(tmp_path / "keypoints_out") == ["photo_skeleton.png"]
+    assert printed[path][-1] == f"{path}: exported with --outputs=keypoints, so there are no belief maps to draw."
 
 
 def test_without_flags_it_explains_itself(capsys):
@@ -260,8 +274,9 @@ def test_an_artefact_that_is_not_there_is_one_line(photo, capsys):
     assert status == 1 and error.startswith("error: none.pb: no such file or folder; expected a run's folder")
 
 
-def test_a_picture_that_is_not_there_is_one_line(run, tmp_path, capsys):
-    status, error = status_and_error(capsys, f"--graph_path={run}", "none.jpg", f"--output_dir={tmp_path}")
+@pytest.mark.parametrize("box", [[], ["--box=1,2,30,40"], ["--box=1,2,30,40", "--box=5,5,9,9"]])
+def test_a_picture_that_is_not_there_is_one_line(run, tmp_path, capsys, box):
+    status, error = status_and_error(capsys, f"--graph_path={run}", "none.jpg", f"--output_dir={tmp_path}", *box)
     assert (status, error) == (1, "error: none.jpg: no such image file.\n")
 
 

@@ -181,6 +181,14 @@ def test_a_choice_that_cannot_be_is_refused(checkpoint, tmp_path, choice, text):
     assert os.listdir(tmp_path) == []
 
 
+def test_keypoints_alone_are_refused_for_a_format_that_holds_raw_maps_alone_before_any_other_is_written(
+        checkpoint, tmp_path):
+    both = {name: tmp_path / name for name in ("frozen_graph", "opencv")}
+    with pytest.raises(ValueError, match="opencv holds the raw maps alone, .* leave out --outputs=keypoints"):
+        export.export(checkpoint, both, export.Choice(maps=False))
+    assert os.listdir(tmp_path) == []
+
+
 def test_a_bfloat16_saved_model_has_half_the_weights_and_nearly_the_keypoints(checkpoint, tmp_path, in_this_process):
     sizes = {}
     for precision in ("float32", "bfloat16"):

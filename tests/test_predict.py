@@ -474,6 +474,14 @@ def test_a_stream_gives_hands_before_all_pictures_are_read():
     assert len(read) == 4
 
 
+def test_pictures_without_boxes_do_not_pile_up_in_a_stream():
+    read = []
+    pictures = (read.append(number) or PICTURE for number in range(100))
+    stream = predict.Predictor(ColourNet(), batch_size=4).stream(pictures, itertools.repeat([], 100))
+    assert next(stream) == []
+    assert len(read) == 4
+
+
 def test_no_pictures_give_no_hands():
     assert predict.Predictor(ColourNet()).many([]) == []
     assert predict.Predictor(ColourNet()).many([], []) == []

@@ -116,15 +116,16 @@ def test_a_run_becomes_a_model_whose_sums_and_threshold_are_right(tmp_path, monk
     made = random_checkpoint(spec, step=3, hands="right")
     checkpoints.save(checkpoints.step_path(tmp_path / "run", 3), made)
     with pytest.raises(ValueError, match="finetune.flags: is not there"):
-        ship_from(tmp_path / "run", "--presence_threshold=0.25", f"--output_dir={tmp_path}/out")
+        ship_from(tmp_path / "run", "--presence_threshold=0.25", "--source=rendered", f"--output_dir={tmp_path}/out")
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / shipped.FINETUNE).write_text("--steps=3\n")
-    assert ship_from(tmp_path / "run", "--presence_threshold=0.25", f"--output_dir={tmp_path}/out",
+    assert ship_from(tmp_path / "run", "--presence_threshold=0.25", "--source=rendered", f"--output_dir={tmp_path}/out",
                      "--check_pictures=3", "--size=48") == 0
     monkeypatch.setattr(shipped, "folder", lambda: tmp_path / "out")
     artefact = runtimes.load("cpm_lite")
     assert (artefact.presence_threshold, artefact.hands, artefact.size) == (0.25, "right", 48)
     kept = checkpoints.load(shipped.checked(shipped.CHECKPOINT))
+    assert (kept.state["licence"], kept.state["source"]) == ("Apache-2.0", "rendered")
     for name, array in kept.weights.items():
         np.testing.assert_allclose(array, made.weights[name], rtol=2**-11, atol=2**-24)
     assert os.listdir(tmp_path) and not list(tmp_path.glob(".out.*"))

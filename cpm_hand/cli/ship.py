@@ -1,13 +1,15 @@
 """Make what `models/cpm_lite` holds from a finished run: the last step of the recipe in models/cpm_lite.flags.
 
-  python -m cpm_hand.cli.ship models/train/cpm_lite --size=160 --presence_threshold=0.4
+  python -m cpm_hand.cli.ship models/train/cpm_lite --size=160 --presence_threshold=0.4 \
+      --source="trained on pictures rendered by cpm_hand, and on nothing else"
 
 It writes the run's best weights as a checkpoint without the optimizer's state, the frozen graph, how that compares with
 the Keras model (parity.json, as freeze.py does it), and checksums; finetune.flags is taken over as it is. Weights are
 rounded to 11 bits, so that the package is smaller.
 
 The threshold is the one that `python benchmarks/search.py --graph_path=models/frozengraph.pb --calibrate` prints, of a
-graph that freeze.py made of the run with the same --size.
+graph that freeze.py made of the run with the same --size. What --source says is kept in the weights beside their terms;
+who ships them vouches for it.
 """
 
 import hashlib
@@ -27,6 +29,8 @@ def define(values: flags.FlagValues = flags.FLAGS) -> None:
     """Define this command's flags; a function, since other commands have some of the same names."""
     flags.DEFINE_float("presence_threshold", None, "Presence below which there is no hand.", lower_bound=0,
                        upper_bound=1, flag_values=values)
+    flags.DEFINE_string("source", None, "What the run, and those that it began with, were trained on; it must allow "
+                        "Apache-2.0.", flag_values=values)
     flags.DEFINE_integer("size", None, "Side of the square input in pixels, where it is not the training size.",
                          lower_bound=1, flag_values=values)
     flags.DEFINE_string("output_dir", f"models/{shipped.NAME}", "Folder of the shipped model.", flag_values=values)
@@ -35,8 +39,8 @@ def define(values: flags.FlagValues = flags.FLAGS) -> None:
 
 def main(argv: list[str], values: flags.FlagValues = flags.FLAGS) -> int:
     """Write the files beside each other, and put them in their place when all of them are good."""
-    if len(argv) != 2 or values.presence_threshold is None:
-        raise app.UsageError(f"expected one run's folder and --presence_threshold, got {argv[1:]}.")
+    if len(argv) != 2 or values.presence_threshold is None or not values.source:
+        raise app.UsageError(f"expected one run's folder, --presence_threshold and --source, got {argv[1:]}.")
     folder = pathlib.Path(values.output_dir)
     if not (folder / shipped.FINETUNE).is_file():
         raise ValueError(f"{folder / shipped.FINETUNE}: is not there; it is part of the shipped model.")
@@ -46,7 +50,7 @@ def main(argv: list[str], values: flags.FlagValues = flags.FLAGS) -> int:
     best = checkpoints.find(argv[1])
     spec = runtimes.resized(best.spec, values.size)
     state = {"hands": best.state.get("hands", "both"), "presence_threshold": values.presence_threshold,
-             "licence": "Apache-2.0", "source": "trained on pictures rendered by cpm_hand, and on nothing else"}
+             "licence": "Apache-2.0", "source": values.source}
     weights = {name: np.float32(np.float16(array)) for name, array in best.best_weights().items()}
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as temporary:
         new = pathlib.Path(temporary)

@@ -116,18 +116,21 @@ def main(argv: list[str], values: flags.FlagValues = flags.FLAGS) -> int:
     from cpm_hand import results
 
     predictor = predictors.make(values.graph_path[0], values)
+    drawn = bool(values.output_dir or not (values.write_json or values.write_csv or values.write_openpose_json))
+    alone = len(paths) == 1
+    beliefs = drawn and alone and {"belief_maps", "stages"} <= set(predictor.artefact.outputs)
     found, unreadable = [], {}
     names = dict(zip(paths, results.unique_names(paths)))
     try:
-        for path, picture, hands in _predictions(predictor, paths, values.box, unreadable):
+        for path, picture, hands in _predictions(predictor, paths, values.box, beliefs, unreadable):
             found.append(results.Found(path, picture.shape[1], picture.shape[0],
                                        [hand._replace(outputs=None) for hand in hands]))
-            tqdm.write(_report(path, hands, predictor) if len(paths) == 1 else _line(path, hands))
+            tqdm.write(_report(path, hands, predictor) if alone else _line(path, hands))
             if values.write_openpose_json:
                 results.write_openpose_json(values.write_openpose_json, names[path], hands, values.assume_left)
-            if values.output_dir or not (values.write_json or values.write_csv or values.write_openpose_json):
+            if drawn:
                 _write_pages(predictor, picture, hands, pathlib.Path(values.output_dir or "out", names[path]),
-                             alone=len(paths) == 1, show=values.show)
+                             alone=alone, beliefs=beliefs, show=values.show)
     finally:  # what was found before Ctrl-C or a full disk is kept
         if found or unreadable:
             _write_tables(values, predictor, found, unreadable)
@@ -174,7 +177,7 @@ def _check_file(name: str, path: str | None) -> None:
     pathlib.Path(path).parent.mkdir(parents=True, exist_ok=True)
 
 
-def _predictions(predictor, paths: list[str], boxes, unreadable: dict[str, str]):
+def _predictions(predictor, paths: list[str], boxes, outputs: bool, unreadable: dict[str, str]):
     """(path, picture, hands) of each picture that can be read; what is wrong with the others goes to `unreadable`."""
     ahead = collections.deque()  # the predictor reads some pictures ahead, to fill its batches
 
@@ -187,7 +190,8 @@ def _predictions(predictor, paths: list[str], boxes, unreadable: dict[str, str])
                 continue
             yield ahead[-1][1]
 
-    for hands in predictor.stream(pictures(), boxes and [boxes], outputs=len(paths) == 1):
+    readable = list(pictures()) if boxes else pictures()  # boxes come with one picture, or with none that can be read
+    for hands in predictor.stream(readable, [boxes] * len(readable) if boxes else None, outputs):
         yield *ahead.popleft(), hands
 
 
@@ -216,17 +220,20 @@ def _line(path: str, hands: list) -> str:
     return f"{path}: {seen or 'no hand'}"
 
 
-def _write_pages(predictor, picture, hands: list, stem: pathlib.Path, alone: bool, show: bool) -> None:
-    """The skeletons, and of a picture that is alone the net's beliefs too."""
+def _write_pages(predictor, picture, hands: list, stem: pathlib.Path, alone: bool, beliefs: bool,
+                 show: bool) -> None:
+    """The skeletons, and of a picture that is alone the net's beliefs too, where the artefact gives them."""
     from cpm_hand import pages
 
-    drawn = pages.beliefs(predictor, picture, hands) if alone else {}
+    drawn = pages.beliefs(predictor, picture, hands) if beliefs else {}
     drawn["skeleton"] = pages.skeletons(picture, hands, predictor.artefact.skeleton)
     for name, page in drawn.items():
         path = stem.with_name(f"{stem.name}_{name}.png")
         images.write(path, page)
         if alone:
             print(f"wrote {path}")
+    if alone and not beliefs:
+        print(f"{predictor.artefact.path}: exported with --outputs=keypoints, so there are no belief maps to draw.")
     if show:
         windows.show(drawn)
 

@@ -19,6 +19,7 @@ class Format(NamedTuple):
         precisions: what its weights and arithmetic may be, the usual first.
         keras_policy: whether bfloat16 is written as Keras' policy computes it; otherwise the weights stay float32, and
             the one who runs it asks for bfloat16.
+        decodes: whether it holds the decoder; otherwise the raw maps of the last stage are all that is in it.
     """
 
     write: Callable[..., None]
@@ -27,6 +28,7 @@ class Format(NamedTuple):
     default_name: str
     precisions: tuple[str, ...] = ("float32",)
     keras_policy: bool = False
+    decodes: bool = True
 
 
 # Content decides what a file is; a suffix only settles who complains about a file whose first bytes are gone.
@@ -35,7 +37,7 @@ FORMATS = {
                           saved_model.load, "saved_model", ("float32", "bfloat16"), keras_policy=True),
     "keras": Format(keras_file.write, keras_file.is_it, keras_file.load, "hand.keras"),
     "tflite": Format(tflite.write, tflite.is_it, tflite.load, "hand.tflite", ("float32", "float16", "int8")),
-    "opencv": Format(opencv.write, opencv.is_it, opencv.load, "hand_opencv.onnx"),
+    "opencv": Format(opencv.write, opencv.is_it, opencv.load, "hand_opencv.onnx", decodes=False),
     "onnx": Format(onnx_file.write, onnx_file.is_it, onnx_file.load, "hand.onnx"),
     "openvino": Format(openvino_ir.write, openvino_ir.is_it, openvino_ir.load, "hand_openvino.xml",
                        ("float32", "bfloat16", "int8")),
