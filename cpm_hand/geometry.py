@@ -11,6 +11,7 @@ import math
 import numpy as np
 
 CROP_FACTOR = 2.2  # side of the crop over the longer side of the tight joint box (protocol G)
+LARGEST = 100      # times a picture's longer side: a box beyond that is a mistake
 
 
 def to_map(points, stride: int):
@@ -160,6 +161,16 @@ def widen(box, factor: float = CROP_FACTOR) -> np.ndarray:
 def whole_picture_box(width: int, height: int) -> np.ndarray:
     """The square that holds a whole picture, centred on it; it sticks out where the picture is not square."""
     return square_box(((width - 1) / 2, (height - 1) / 2), max(width, height))
+
+
+def touches(box, width: int, height: int) -> bool:
+    """Whether a box holds a part of a picture.
+
+    >>> touches((-5, 0, 10, 10), 100, 50), touches((100, 0, 10, 10), 100, 50)
+    (True, False)
+    """
+    x, y, w, h = box
+    return bool(x < width and y < height and x + w > 0 and y + h > 0)
 
 
 def box_from_body(wrist, elbow, shoulder) -> np.ndarray:

@@ -65,8 +65,8 @@ def _boxes(boxes, width: int, height: int) -> np.ndarray:
             raise ValueError(f"a box needs finite x and y and a width and height above 0 px, got {text}.")
         if max(w, h) < 1:
             raise ValueError(f"{text} is smaller than a pixel; boxes are in pixels, not in fractions.")
-        if x >= width or y >= height or x + w <= 0 or y + h <= 0:
+        if not geometry.touches(box, width, height):
             raise ValueError(f"{text} lies outside the picture of {width} x {height} px.")
-        if max(w, h) > 100 * max(width, height):
-            raise ValueError(f"{text} is more than 100 times the picture of {width} x {height} px.")
+        if max(w, h) > geometry.LARGEST * max(width, height):
+            raise ValueError(f"{text} is more than {geometry.LARGEST} times the picture of {width} x {height} px.")
     return boxes

@@ -75,9 +75,8 @@ class _Place:
         self.square = geometry.widen(joint_box(self.look.keypoints))
         if self.square[2] < SHRINK * side_before:
             self.square = geometry.widen(self.square, SHRINK * side_before / self.square[2])
-        x, y, side, _ = self.square
-        self.side = side
-        if x >= width or y >= height or x + side <= 0 or y + side <= 0 or side > 100 * max(width, height):
+        self.side = side = self.square[2]
+        if not geometry.touches(self.square, width, height) or side > geometry.LARGEST * max(width, height):
             return False
         if before is None:
             self.first_side = side

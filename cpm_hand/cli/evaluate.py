@@ -76,10 +76,8 @@ def _measured(path: str, stem: pathlib.Path, source, labels, left_out: list[str]
     print(f"{path} on {source.name}={source.folder}, protocol {values.protocol}\n{_numbers(measured)}\n"
           f"wrote {stem}.json and .npz\n")
     return measured, predictor.artefact, {
-        "graph_path": path, "data": f"{source.name}={source.folder}", "protocol": values.protocol,
-        "threshold": predictor.threshold, "handedness": values.handedness,
-        "scale": list(predictor.crop_scales(values.protocol == "G")),
-        "max_hands": most, "skip_bad": f"{len(left_out)} left out" if values.skip_bad else False}
+        **predictors.settings(path, predictor, values.protocol == "G"), "data": f"{source.name}={source.folder}",
+        "protocol": values.protocol, "skip_bad": f"{len(left_out)} left out" if values.skip_bad else False}
 
 
 def _numbers(measured) -> str:

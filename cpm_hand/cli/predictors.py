@@ -19,3 +19,9 @@ def make(path: str, values: flags.FlagValues, **more):
     settings = {"max_hands": values.max_hands, "threshold": values.threshold, **more}
     return predict.Predictor(path, handedness=values.handedness, scales=values.scale, batch_size=values.batchsize,
                              **settings)
+
+
+def settings(path: str, predictor, in_a_box: bool) -> dict:
+    """What the numbers of an artefact at that path were reached with: plain values, by name."""
+    return {"graph_path": path, "threshold": predictor.threshold, "handedness": predictor.handedness,
+            "scale": list(predictor.crop_scales(in_a_box)), "max_hands": predictor.max_hands}

@@ -243,9 +243,7 @@ def _write_tables(values, predictor, found: list, unreadable: dict[str, str]) ->
 
     skeleton = predictor.artefact.skeleton
     if values.write_json:
-        settings = {"graph_path": values.graph_path[0], "threshold": predictor.threshold, "boxes": values.box,
-                    "scale": list(predictor.crop_scales(bool(values.box))), "max_hands": values.max_hands,
-                    "handedness": values.handedness}
+        settings = {**predictors.settings(values.graph_path[0], predictor, bool(values.box)), "boxes": values.box}
         results.write_json(values.write_json, found, skeleton, settings, unreadable)
     if values.write_csv:
         results.write_csv(values.write_csv, found, skeleton)
