@@ -40,7 +40,7 @@ def candidates(spec: nets.Spec, folder: pathlib.Path):
     for name in _FORMAT.value:
         row = FORMATS[name]
         for precision in row.precisions:
-            for maps in (True, False) if FORMATS[name].decodes else (True,):
+            for maps in (True, False) if row.decodes else (True,):
                 policy = "bfloat16" if precision == "bfloat16" and row.keras_policy else "float32"
                 base = net if policy == "float32" else spec.build(policy)
                 model = inference.inference_model(base, spec.target, maps=maps)

@@ -16,9 +16,9 @@ def make(path: str, values: flags.FlagValues, **more):
     """
     from cpm_hand import predict
 
-    settings = {"max_hands": values.max_hands, "threshold": values.threshold, **more}
+    arguments = {"max_hands": values.max_hands, "threshold": values.threshold, **more}
     return predict.Predictor(path, handedness=values.handedness, scales=values.scale, batch_size=values.batchsize,
-                             **settings)
+                             **arguments)
 
 
 def settings(path: str, predictor, in_a_box: bool) -> dict:
