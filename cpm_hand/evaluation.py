@@ -8,6 +8,7 @@ that is reported in a picture without one as a false detection.
 import io
 import json
 import pathlib
+import reprlib
 import time
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
@@ -117,11 +118,12 @@ def evaluate(predictor, labels: Labels, protocol: str = "G", batch_size: int = 1
         progress: show a bar.
 
     Raises:
-        ValueError: an unknown protocol, another number of joints, or a Predictor of too few hands.
+        ValueError: an unknown protocol, other joints or in another order, or a Predictor of too few hands.
         BadImage: a picture cannot be read.
     """
     if protocol not in PROTOCOLS:
         raise ValueError(f"unknown protocol '{protocol}'; the protocols are {', '.join(PROTOCOLS)}.")
+    _check_joints(getattr(predictor, "artefact", None), labels)
     most = most_hands(labels)
     if protocol == "W" and predictor.max_hands < most:
         raise ValueError(f"the pictures show up to {most} labelled hands and the Predictor looks for "
@@ -156,6 +158,17 @@ def evaluate(predictor, labels: Labels, protocol: str = "G", batch_size: int = 1
             bar.update(len(batch))
     return evaluation._replace(distances=metrics.distances(evaluation.predicted, labels.keypoints),
                                seconds=float(np.median(seconds)) if seconds else float("nan"))
+
+
+def _check_joints(artefact, labels: Labels) -> None:
+    """Refuse a net whose joints are not those of the labels: by their numbers alone a swap would not be noticed."""
+    if not hasattr(artefact, "skeleton"):
+        return  # a plain function does not say what its joints are called
+    theirs, ours = artefact.skeleton.names, labels.skeleton.names
+    if theirs != ours:
+        order = " the same in another order," if sorted(theirs) == sorted(ours) else ""
+        raise ValueError(f"{artefact.path} finds {len(theirs)} joints, {reprlib.repr(theirs)}, and the labels have"
+                         f"{order} {len(ours)}, {reprlib.repr(ours)}; evaluate it on a set of its own joints.")
 
 
 def most_hands(labels: Labels) -> int:

@@ -1,6 +1,8 @@
 """From `NAME=DIR[:WEIGHT]` to what a run learns from: read, limit, split, mix."""
 
 import logging
+import os
+import reprlib
 from typing import NamedTuple
 
 import numpy as np
@@ -122,6 +124,7 @@ def prepare(training: list[Source], validation: list[Source], choice: Choice) ->
                        len(np.unique(np.concatenate([part.groups for part in parts]))))
     kept = [(part, source) for part, source in zip(parts, training) if part.num_hands]
     together = labels.concatenate([part for part, _ in kept])
+    _check_validation(held_back, together)
     sizes = [part.num_hands for part, _ in kept]
     weights = [source.weight for _, source in kept] if given else None
     LOGGER.info("%d training and %d validation pictures.", together.num_hands, held_back.num_hands)
@@ -130,6 +133,19 @@ def prepare(training: list[Source], validation: list[Source], choice: Choice) ->
         Loader(together, choice.size, augmentation=AUGMENTATIONS[choice.augmentation], **common),
         Mixture(sizes, weights, choice.seed),
         Loader(held_back, choice.size, **common) if held_back.num_hands else None, choice.batch_size)
+
+
+def _check_validation(held_back: Labels, together: Labels) -> None:
+    """Refuse validation on other joints, and tell of validation on what is trained on."""
+    ours, theirs = together.skeleton.names, held_back.skeleton.names
+    if held_back.num_hands and theirs != ours:
+        raise ValueError(f"--validation_data has {len(theirs)} joints, {reprlib.repr(theirs)}, and the training sets "
+                         f"have {len(ours)}, {reprlib.repr(ours)}; validate on the same joints in the same order.")
+    trained_on = set(map(os.path.abspath, together.paths.tolist()))
+    seen = sum(os.path.abspath(path) in trained_on for path in set(held_back.paths.tolist()))
+    if seen:
+        LOGGER.warning("%d of the validation pictures are trained on, too: error and PCK will say how well they are "
+                       "remembered. Leave --validation_data out, or name pictures of its own.", seen)
 
 
 def _read(source: Source, choice: Choice) -> Labels:

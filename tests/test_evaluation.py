@@ -3,6 +3,7 @@
 import json
 import math
 import statistics
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -467,6 +468,20 @@ def test_an_unknown_protocol_is_answered_with_those_there_are():
 def test_a_net_of_other_joints_is_refused(tmp_path, protocol):
     with pytest.raises(ValueError, match=r"the net finds 17 joints and the labels have 21 \(wrist, thumb_cmc,"):
         evaluate(Fake({0: [hand(POINTS[:17])]}), one(tmp_path), protocol)
+
+
+@pytest.mark.parametrize("names, said", [
+    (HAND.names[1:] + HAND.names[:1], "have the same in another order, 21"),
+    (("tail", *HAND.names[1:]), "have 21"),
+])
+def test_joints_of_the_same_number_and_other_names_are_refused_before_any_work_is_done(tmp_path, names, said):
+    predictor = Fake({0: [hand()]})
+    predictor.artefact = SimpleNamespace(path="net.pb", skeleton=HAND._replace(names=names))
+    with pytest.raises(ValueError, match=rf"net\.pb finds 21 joints, .*, and the labels {said}, \('wrist'"):
+        evaluate(predictor, one(tmp_path))
+    assert predictor.calls == []
+    predictor.artefact.skeleton = HAND._replace(bones=())  # lines that are drawn, no joints
+    assert values(evaluate(predictor, one(tmp_path)))["error"] == 0
 
 
 def test_a_predictor_that_looks_for_too_few_hands_is_refused(tmp_path):
