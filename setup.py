@@ -41,7 +41,7 @@ setup(
         "absl-py>=2.1",
         "tensorboard>=2.20",  # TensorFlow 2.21 no longer brings it
         "matplotlib>=3.9",  # loss curves and --show
-        "pillow>=10.3",  # picture sizes without decoding, GIF
+        "pillow>=11.3",  # picture sizes without decoding, GIF; AVIF from this one on
         "tqdm>=4.66",  # progress bars
     ],
     extras_require=EXTRAS,

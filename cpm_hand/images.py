@@ -8,7 +8,9 @@ import io
 import math
 import os
 import pathlib
+import re
 import tempfile
+import warnings
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 
@@ -18,7 +20,14 @@ from PIL import Image, UnidentifiedImageError
 from tqdm import tqdm
 
 BORDER = (128, 128, 128)  # what lies outside a picture, in training and in use; the nets read it as zero
-MAX_PIXELS = 200_000_000  # a larger picture is refused before its pixels take the memory
+MAX_PIXELS = 178_956_970  # a larger picture is refused before its pixels take the memory: Pillow's own limit
+FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")  # what OpenCV reads, of Pillow's names
+LONGEST_SIDE = 32_766     # px; cv2.warpAffine takes no longer one
+
+# Where a segment of a JPEG begins; in its coded data nothing looks like it.
+_MARKER = re.compile(rb"\xff([^\x00\x01\xd0-\xd8\xff])")
+# Half of its limit makes Pillow warn; ours decides. Last in line: who has a filter for it keeps that.
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning, append=True)
 
 
 class BadImage(ValueError):
@@ -36,15 +45,16 @@ def read_size(path, data: bytes | None = None) -> tuple[int, int]:
         BadImage: no such file, empty, not an image, or absurdly large.
     """
     try:
-        with Image.open(path if data is None else io.BytesIO(data)) as image:
+        with Image.open(path if data is None else io.BytesIO(data), formats=FORMATS) as image:
             width, height = image.size
     except FileNotFoundError:
         raise BadImage(f"{path}: no such image file.") from None
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    except Image.DecompressionBombError:
+        width = height = math.inf  # Pillow keeps to itself how many they are
+    except (UnidentifiedImageError, OSError, SyntaxError, ValueError, RuntimeError) as error:
         raise BadImage(f"{path}: {_what_is_wrong(path, error)}; expected a JPEG or PNG picture.") from None
     if width * height > MAX_PIXELS:
-        raise BadImage(f"{path}: {width} x {height} pixels are more than the {MAX_PIXELS} allowed; "
-                       f"scale the picture down.")
+        raise BadImage(f"{path}: more than the {MAX_PIXELS} pixels allowed; scale the picture down.")
     return width, height
 
 
@@ -117,11 +127,14 @@ def unreadable(paths: Iterable[str]) -> dict[str, str]:
 def _is_cut_short(data: bytes) -> bool:
     """JPEG and PNG end with a marker. OpenCV fills the missing rest of a JPEG with grey and says nothing.
 
-    Inside a JPEG's coded data 0xFF is always followed by 0 or a restart number, so the last end marker must
-    come after the last start of scan.
+    A JPEG is gone through segment by segment, for those may hold a whole small one, and what telephones append may
+    hold anything. The coded data behind the header of a scan hold no marker, so the next one begins a segment again.
     """
     if data.startswith(b"\xff\xd8"):
-        return data.rfind(b"\xff\xd9") <= data.rfind(b"\xff\xda")
+        place = 2
+        while (marker := _MARKER.search(data, place)) and marker[1] != b"\xd9":
+            place = marker.end() + max(int.from_bytes(data[marker.end():marker.end() + 2]), 2)
+        return marker is None
     if data.startswith(b"\x89PNG"):
         return data.rfind(b"IEND") < 0
     return False
@@ -156,10 +169,11 @@ def write_bytes(path, data: bytes) -> None:
     Raises:
         OSError: as the system gives it; the old file, if there was one, is left as it was.
     """
-    path = pathlib.Path(os.path.realpath(path))
+    path = pathlib.Path(path)
     if path.exists() and not path.is_file() and not path.is_dir():
-        path.write_bytes(data)
+        path.write_bytes(data)  # as it is given: what /dev/stdout leads to may have no name
         return
+    path = pathlib.Path(os.path.realpath(path))
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name + ".", suffix=".tmp")
     try:
@@ -186,6 +200,8 @@ def warp(image: np.ndarray, matrix: np.ndarray, size: int) -> np.ndarray:
         uint8 [size, size, 3]; bilinear, area-averaged first where the map shrinks by two or more; what lies
         outside the picture is BORDER.
     """
+    if max(image.shape[:2]) > LONGEST_SIDE:
+        image, matrix = _part_that_counts(image, np.asarray(matrix, np.float64), size)
     (a, b, _), (c, d, _) = matrix
     shrink, every = reduction(math.sqrt(abs(a * d - b * c)))
     if shrink >= 2:
@@ -200,6 +216,16 @@ def warp(image: np.ndarray, matrix: np.ndarray, size: int) -> np.ndarray:
                             matrix[:, :2] @ enlarge[:, 2:] + matrix[:, 2:]])
     return cv2.warpAffine(image, matrix, (size, size), flags=cv2.INTER_LINEAR,
                           borderMode=cv2.BORDER_CONSTANT, borderValue=BORDER)
+
+
+def _part_that_counts(image: np.ndarray, matrix: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
+    """The part of a picture that an input shows, with the sampling's margin, and its own map into the input."""
+    corners = np.array([(x, y) for x in (-2, size + 1) for y in (-2, size + 1)], np.float64)
+    seen = np.linalg.solve(matrix[:, :2], (corners - matrix[:, 2]).T)                              # [2, 4], x and y
+    (left, right), (top, bottom) = (
+        (int(np.clip(places.min() - 2, 0, length - 1)), int(np.clip(places.max() + 3, 1, length)))
+        for places, length in zip(seen, image.shape[1::-1]))
+    return image[top:bottom, left:right], np.hstack([matrix[:, :2], matrix[:, 2:] + matrix[:, :2] @ [[left], [top]]])
 
 
 def reduction(scale: float) -> tuple[int, int]:

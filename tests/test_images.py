@@ -1,6 +1,9 @@
 """Picture files of every kind that people have, broken ones among them, and where `warp` puts a dot."""
 
 import os
+import subprocess
+import sys
+import zlib
 
 import cv2
 import numpy as np
@@ -125,10 +128,54 @@ def test_bytes_after_the_end_of_a_jpeg_do_no_harm(tmp_path):
     assert_quarters(images.read(path), 6)
 
 
-def test_an_absurdly_large_picture_is_refused_from_its_header(tmp_path, monkeypatch):
-    monkeypatch.setattr(images, "MAX_PIXELS", 1000)
-    with pytest.raises(images.BadImage, match="48 x 32 pixels are more than the 1000 allowed"):
-        images.read(save(tmp_path / "a.png"))
+@pytest.mark.parametrize("seed", range(10))
+def test_what_a_telephone_appends_to_a_jpeg_does_no_harm(tmp_path, seed):
+    """A film, which holds every pair of bytes; so many of them that a start of scan is certain to be among them."""
+    path, film = save(tmp_path / "a.jpg"), np.random.default_rng(seed).bytes(1_000_000)
+    assert b"\xff\xda" in film
+    path.write_bytes(path.read_bytes() + film)
+    assert_quarters(images.read(path), 6)
+
+
+@pytest.mark.parametrize("options", [{"progressive": True}, {"restart_marker_rows": 1}, {"optimize": True}])
+def test_jpegs_of_several_scans_and_with_restarts_are_whole_to_their_end(tmp_path, options):
+    noise = Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8))
+    path = tmp_path / "a.jpg"
+    noise.save(path, quality=95, **options)
+    assert images.read(path).shape == (64, 64, 3)
+    path.write_bytes(path.read_bytes()[:-2])
+    with pytest.raises(images.BadImage, match="cut short"):
+        images.read(path)
+
+
+def test_a_kind_of_picture_that_is_not_read_is_told_from_one_that_is_broken(tmp_path):
+    size, mask = (64).to_bytes(4, "little"), (0x1007).to_bytes(4, "little")
+    header = b"DDS " + (124).to_bytes(4, "little") + mask + size + size + bytes(52) + (32).to_bytes(4, "little")
+    (tmp_path / "a.jpg").write_bytes(header + bytes(200))  # Pillow knows such files, and not what is in this one
+    with pytest.raises(images.BadImage, match=r"a\.jpg: not an image \(\d+ bytes\); expected a JPEG or PNG picture"):
+        images.read(tmp_path / "a.jpg")
+
+
+def png_header(width, height):
+    """The first bytes of a PNG of that size, to its end marker; without any pixels."""
+    def chunk(kind, content):
+        return len(content).to_bytes(4, "big") + kind + content + zlib.crc32(kind + content).to_bytes(4, "big")
+    sizes = width.to_bytes(4, "big") + height.to_bytes(4, "big")
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", sizes + b"\x08\x02\0\0\0") + chunk(b"IDAT", b"") + chunk(b"IEND", b"")
+
+
+@pytest.mark.parametrize("width, height", [(16_320, 12_240), (100_000, 100_000), (178_956_971, 1)])
+def test_an_absurdly_large_picture_is_refused_from_its_header(tmp_path, width, height):
+    (tmp_path / "a.png").write_bytes(png_header(width, height))
+    with pytest.raises(images.BadImage, match=r"a\.png: more than the 178956970 pixels allowed; scale the picture down"):
+        images.read(tmp_path / "a.png")
+
+
+def test_a_picture_as_large_as_telephones_make_them_is_none_of_those_and_no_warning(tmp_path):
+    (tmp_path / "a.png").write_bytes(png_header(12_000, 9_000))
+    code = f"from cpm_hand import images; print(images.read_size({str(tmp_path / 'a.png')!r}))"
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (out.stdout, out.stderr) == ("(12000, 9000)\n", "")
 
 
 # Writing
@@ -174,6 +221,14 @@ def test_a_link_stays_one_and_a_pipe_is_written_to(tmp_path):
     os.close(reader)
 
 
+def test_a_pipe_without_a_name_is_written_to(tmp_path):
+    reader, writer = os.pipe()                                         # as /dev/stdout is before a | of the shell
+    images.write_bytes(f"/dev/fd/{writer}", b"through it")
+    assert os.read(reader, 99) == b"through it"
+    os.close(reader)
+    os.close(writer)
+
+
 # Warping
 
 def dot_at(x, y, size):
@@ -216,6 +271,25 @@ def test_thin_pictures_can_be_shrunk_as_much_as_one_likes(shape):
     for shrink in (2, 9, 50, 1000):
         matrix = geometry.crop_matrix(geometry.whole_picture_box(*shape[::-1]), max(max(shape) // shrink, 1))
         assert images.warp(image, matrix, max(max(shape) // shrink, 1)).min() >= 7
+
+
+@pytest.mark.parametrize("shape, centre", [((60, 40_000), (35_000, 20)), ((40_000, 60), (20, 35_000))])
+@pytest.mark.parametrize("angle", [0, 0.7])
+def test_a_small_part_of_a_picture_longer_than_opencv_takes_is_that_part(shape, centre, angle):
+    image = np.random.default_rng(0).integers(0, 256, (*shape, 3), np.uint8)
+    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    matrix = np.hstack([turn, 16 - turn @ np.reshape(centre, (2, 1))])
+    x, y = np.maximum(np.array(centre) - 100, 0)
+    part = image[y:y + 200, x:x + 200]
+    expected = images.warp(part, np.hstack([turn, matrix[:, 2:] + turn @ [[x], [y]]]), 32)
+    assert np.abs(images.warp(image, matrix, 32).astype(int) - expected).max() <= 1 and expected.std() > 20
+
+
+def test_a_picture_longer_than_opencv_takes_can_be_shrunk_and_lies_beside_an_input_too():
+    image = np.full((400, 40_000, 3), 7, np.uint8)
+    assert (images.warp(image, geometry.crop_matrix((0, -19_800, 40_000, 40_000), 640), 640)[320] == 7).all()
+    for corner in ((50_000, 0), (-500, 0), (0, 500)):
+        assert (images.warp(image, geometry.crop_matrix((*corner, 32, 32), 32), 32) == images.BORDER).all()
 
 
 def test_a_picture_of_the_inputs_size_is_left_as_it_is():
