@@ -7,11 +7,13 @@ import hashlib
 import json
 import os
 import reprlib
+import unicodedata
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 import numpy as np
 
+from cpm_hand import geometry
 from cpm_hand.hand import HAND, Skeleton
 
 
@@ -129,6 +131,34 @@ def load_json(path) -> dict:
     return data
 
 
+def showable(name: str) -> bool:
+    """Whether a name from outside can be shown to people: no control character, no new line, no broken text.
+
+    Spaces of all kinds can: Japanese names and macOS's screenshots have others than ours.
+
+    >>> showable("\u30d5\u30a9\u30c8\u30001.jpg"), showable("a\x1b[2J.jpg"), showable("a\ud800.jpg")
+    (True, False, False)
+    """
+    return not any(unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp") for character in name)
+
+
+def check_extent(where: str, box: np.ndarray, width: int, height: int) -> None:
+    """Refuse a hand so much larger than its picture that a coordinate of it must be mistyped.
+
+    Args:
+        where: what to name in the error.
+        box: x, y, w, h in image px, around the hand.
+        width: of the picture, px.
+        height: likewise.
+
+    Raises:
+        BadSample: it is more than `geometry.LARGEST` times the picture.
+    """
+    if max(box[2:]) > geometry.LARGEST * max(width, height):
+        raise BadSample(f"{where}: a hand of {box[2]:g} x {box[3]:g} px in a picture of {width} x {height} px; correct "
+                        f"the label.")
+
+
 def check(labels: Labels) -> None:
     """Refuse columns that do not keep their promises.
 
@@ -177,6 +207,7 @@ def validation_mask(groups: np.ndarray, fraction: float) -> np.ndarray:
         bool [N]. The same group always falls on the same side, on every machine.
     """
     names, rows = np.unique(np.asarray(groups, dtype=str), return_inverse=True)
-    digests = [hashlib.sha256(name.encode()).digest()[:8] for name in names]
+    # File names may hold bytes that are no text, which Python keeps as surrogates.
+    digests = [hashlib.sha256(name.encode("utf-8", "surrogatepass")).digest()[:8] for name in names]
     place = np.array([int.from_bytes(digest, "big") / 2**64 for digest in digests], np.float64)
     return (place < fraction)[rows] if len(names) else np.zeros(0, bool)

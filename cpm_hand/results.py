@@ -130,13 +130,13 @@ def unique_names(paths: Sequence[str | os.PathLike]) -> list[str]:
     ['1', '1_2', '2']
     """
     stems = [pathlib.Path(path).stem for path in paths]
-    taken, names = set(), []
+    taken, numbers, names = set(stems), {}, []  # a number must not make the name of another picture either
     for stem in stems:
-        name, number = stem, 1
-        # A number must not make the name of another picture either.
-        while name in taken or (number > 1 and name in stems):
-            number += 1
-            name = f"{stem}_{number}"
+        name = stem
+        while name in taken and stem in numbers:
+            numbers[stem] += 1
+            name = f"{stem}_{numbers[stem]}"
+        numbers.setdefault(stem, 1)
         taken.add(name)
         names.append(name)
     return names

@@ -77,5 +77,7 @@ def _groups(names: list[str]) -> tuple[tuple[str, tuple[int, ...]], ...]:
     stems = [re.sub(r"[\W_]*\d+$", "", name) or name for name in names]
     if len(set(stems)) == len(names):
         return (("all joints", tuple(range(len(names)))),)
-    return tuple((stem, tuple(joint for joint, other in enumerate(stems) if other == stem))
-                 for stem in dict.fromkeys(stems))
+    groups = {stem: tuple(joint for joint, other in enumerate(stems) if other == stem) for stem in stems}
+    # A group is not called like one of its joints, for numbers of both are told apart by name.
+    return tuple((f"all {stem}" if len(joints) > 1 and stem in names else stem, joints)
+                 for stem, joints in groups.items())

@@ -447,3 +447,15 @@ def test_the_script_runs_from_anywhere_and_prints_nothing_of_tensorflow_s(run, p
                             check=False)
     assert (result.returncode, result.stderr) == (0, "")
     assert (tmp_path / "out/photo_skeleton.png").exists()
+
+
+@pytest.mark.slow
+def test_a_name_whose_bytes_are_no_text_is_printed_and_written(run, photo, tmp_path):
+    odd = os.fsencode(tmp_path) + b"/caf\xe9.png"  # as zips of other systems leave them
+    with open(odd, "wb") as file:
+        file.write(photo.read_bytes())
+    environment = {**os.environ, "PYTHONIOENCODING": "utf-8:strict"}  # what most terminals have
+    result = subprocess.run([sys.executable, SCRIPT, f"--graph-path={run}", "--threshold=0", "--write_csv=a.csv", photo, odd],
+                            cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300, check=False)
+    assert (result.returncode, result.stderr) == (0, "") and r"caf\udce9.png" in result.stdout
+    assert b"caf\xe9.png" in (tmp_path / "a.csv").read_bytes()

@@ -13,8 +13,9 @@ from absl import flags
 from absl.testing import flagsaver
 from conftest import write_hands
 
-from cpm_hand import checkpoints, images, shipped
+from cpm_hand import checkpoints, datasets, images, shipped
 from cpm_hand.cli import command, demo, train
+from cpm_hand.datasets import coco_writer
 from cpm_hand.hand import HAND
 
 RUN = "from cpm_hand.cli.train import run\nrun()"
@@ -281,6 +282,17 @@ def test_validation_never_shares_a_source_with_training(capfd, hands, tmp_path):
     ours, theirs = set(data.training.labels.groups), set(data.validation.labels.groups)
     assert ours and theirs and not ours & theirs
     assert data.training.labels.num_hands + data.validation.labels.num_hands == 24
+
+
+def test_validation_on_other_joints_is_refused(capfd, hands):
+    coco_writer.write(datasets.read("cmu_synth", hands)[0], hands.parent / "annotations.json", joints=[0, 8, 4])
+    text = refused(capfd, f"--datapath={hands}", f"--validation_data=coco={hands.parent}")
+    assert text.startswith("--validation_data has 3 joints, ('wrist', 'index_tip', 'thumb_tip'), and the training sets")
+
+
+def test_validation_on_training_pictures_is_told(capfd, hands):
+    status, text = call(capfd, f"--datapath={hands}", "--limit=5", f"--validation_data=cmu_synth={hands}")
+    assert status == 0 and "5 of the validation pictures are trained on, too" in text
 
 
 @pytest.mark.slow

@@ -334,6 +334,12 @@ def test_a_hand_in_one_point_has_no_box(tmp_path, hand):
         manual(tmp_path, hand_pts=hand)
 
 
+def test_a_coordinate_that_is_mistyped_makes_a_hand_too_large_for_its_picture(tmp_path):
+    hand = [[99999, 9, 1], *POINTS[1:]]
+    with pytest.raises(BadSample, match=r"0001\.json: a hand of \d+ x \d+ px in a picture of \d+ x \d+ px; correct"):
+        manual(tmp_path, hand_pts=hand)
+
+
 @pytest.mark.parametrize("field, value, said", [
     ("is_left", 2, "must be 0 or 1, .* got 2"), ("is_left", "left", "got 'left'"),
     ("is_left", [1], r"got \[1\]"), ("is_left", float("nan"), "got nan"),

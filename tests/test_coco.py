@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from cpm_hand import datasets, geometry, skeletons
-from cpm_hand.datasets import coco
+from cpm_hand.datasets import coco, coco_writer
 from cpm_hand.hand import HAND
 from cpm_hand.labels import BadSample, concatenate, validation_mask
 
@@ -193,6 +193,10 @@ def test_joints_whose_names_have_nothing_in_common_are_one_group():
     assert skeletons.from_names(["nose", "ear"], ())[1].groups == (("all joints", (0, 1)),)
 
 
+def test_a_group_is_not_called_like_one_of_its_joints():
+    assert skeletons.from_names(["spine", "spine1", "nose"], ())[1].groups == (("all spine", (0, 1)), ("nose", (2,)))
+
+
 def test_hands_from_coco_and_from_cmu_can_be_mixed(tmp_path):
     labels = labels_of(tmp_path, categories=category(SPELLINGS["mediapipe"]))
     assert concatenate([labels, labels._replace(skeleton=HAND)]).num_hands == 2
@@ -262,6 +266,15 @@ def test_the_file_and_its_pictures_are_found_where_people_put_them(tmp_path, nam
         assert pathlib.Path(labels.paths[0]).resolve() == (tmp_path / folder / "1.jpg").resolve()
 
 
+@pytest.mark.parametrize("name", ["\u5199\u771f\u30001.jpg", "Screen 3.05\u202fPM.jpg", "caf\u00e9.jpg"])
+def test_a_picture_may_have_any_letters_and_spaces_in_its_name(tmp_path, name):
+    write_picture(tmp_path / "images" / name)
+    labels = labels_of(tmp_path, images=[picture(file_name=name)])
+    assert labels.paths[0].endswith(name)
+    coco_writer.write(labels, tmp_path / "again.json")
+    assert coco.read(tmp_path / "again.json")[0].paths[0].endswith(name)
+
+
 def test_a_picture_may_be_named_with_its_folder(tmp_path):
     labels = labels_of(tmp_path, images=[picture(file_name="images/day 1/1.jpg")], folder=".")
     assert labels.paths.tolist() == [str(tmp_path / "images" / "day 1" / "1.jpg")]
@@ -305,6 +318,8 @@ def test_a_file_of_another_shape_is_named(tmp_path, content, said):
     ({"names": ["a", 5.5]}, "'keypoints' must be a list of names"),
     ({"names": ["a", ["b"]]}, "'keypoints' must be a list of names"),
     ({"names": ["a", "b", "a"]}, "two of its keypoints are called 'a'"),
+    ({"names": ["a", "b\x1b[2J"]}, r"names of 'keypoints' are at most 200 .* got \['a', 'b\\x1b\[2J'\]"),
+    ({"names": ["a", "\ud800"]}, "names of 'keypoints'"), ({"names": ["a", "b" * 201]}, "names of 'keypoints'"),
     ({"names": ["a"] * 1001}, "'keypoints' must be a list of names"),
     ({"names": ["a", "b"], "skeleton": [[0, 1]]}, r"'skeleton' must be pairs .* from 1 to 2, got \[\[0, 1\]\]"),
     ({"names": ["a", "b"], "skeleton": [[1, 3]]}, "'skeleton' must be pairs"),
@@ -330,8 +345,10 @@ def test_categories_of_different_joints_are_too_many(tmp_path):
     (picture([2]), "with an 'id'"), (picture(True), "with an 'id'"), (picture(2.5), "with an 'id'"),
     (picture(2, file_name="../2.jpg"), r"'file_name' must name a picture below .*, got '\.\./2\.jpg'"),
     (picture(2, file_name="a/../../2.jpg"), "'file_name'"), (picture(2, file_name="..\\2.jpg"), "'file_name'"),
-    (picture(2, file_name="/etc/passwd"), "'file_name'"), (picture(2, file_name="\0.jpg"), "'file_name'"),
-    (picture(2, file_name="\ud800.jpg"), "'file_name'"), (picture(2, file_name=""), "'file_name'"),
+    (picture(2, file_name="/etc/passwd"), "'file_name'"), (picture(2, file_name=""), "'file_name'"),
+    (picture(2, file_name="\0.jpg"), r"'file_name' has control characters or broken text in it, '\\x00\.jpg'"),
+    (picture(2, file_name="\ud800.jpg"), r"'file_name' has .*, '\\ud800\.jpg'; rename the picture"),
+    (picture(2, file_name="a\n.jpg"), "'file_name' has"), (picture(2, file_name="a\u2028.jpg"), "'file_name' has"),
     (picture(2, file_name=None), "'file_name' must name a picture .*got None"),
     (picture(2, file_name="x" * 5000), "no picture xxx"),
     (picture(2, width=640, height=480), r"2.jpg is 64 x 64 px, and was labelled at 640 x 480; bring the picture that"),
@@ -403,6 +420,7 @@ def at(place, value):
     ({"id": 1}, "its id 1 has been seen before"), ({"is_left": 2}, "'is_left' must be 1 left, 0 right .* got 2"),
     ({"is_left": "left"}, "'is_left' must be"), ({"attributes": {"is_left": [1]}}, "'is_left' must be"),
     ({"head_size": -1}, "'head_size' must be a length in px, got -1"), ({"head_size": "72"}, "'head_size'"),
+    (at(0, 99999), r"a hand of \d+ x \d+ px in a picture of \d+ x \d+ px; correct the label"),
     ({"keypoints": flat([(7, 9)] * 21)}, r"all 21 visible joints lie in one point, \[7.0, 9.0\]"),
 ])
 def test_a_hand_that_cannot_be_is_named_by_its_number_and_can_be_skipped(tmp_path, fields, said):

@@ -105,6 +105,12 @@ def test_the_side_is_the_same_on_every_machine():
     assert labels.validation_mask(np.array(["a", "b", "c"]), 0.5).tolist() == [False, True, True]
 
 
+def test_a_name_whose_bytes_are_no_text_has_a_side_too():
+    names = np.array(["video", "caf\udce9", "a", "\ud800"])
+    mask = labels.validation_mask(names, 0.5)
+    assert mask[2] == labels.validation_mask(names[2:3], 0.5)[0] and mask.shape == (4,)
+
+
 def test_a_larger_share_keeps_those_already_chosen():
     assert not (labels.validation_mask(GROUPS, 0.1) & ~labels.validation_mask(GROUPS, 0.2)).any()
 

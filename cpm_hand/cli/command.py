@@ -24,6 +24,8 @@ def run_main(main: Callable) -> None:
     Args:
         main: called with the arguments that are no flags; returns None or an exit status.
     """
+    if hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(errors="backslashreplace")  # as stderr: names of files may be no text at all
     for flag in flags.FLAGS.get_flags_for_module(sys.modules[main.__module__]):
         # absl's --help lists the flags of the script, which is a shim without any of its own.
         flags.FLAGS.register_key_flag_for_module(sys.argv[0], flag)

@@ -25,7 +25,7 @@ _VALIDATION_FRACTION = flags.DEFINE_float(
     "names.", lower_bound=0, upper_bound=0.9)
 _VALIDATION_DATA = flags.DEFINE_multi_string(
     "validation_data", [], "NAME=DIR of a validation set; then nothing is held back from training.")
-_LIMIT = flags.DEFINE_integer("limit", 0, "Use only the first so many hands of each set; 0 is all. 1 is the "
+_LIMIT = flags.DEFINE_integer("limit", 0, "Use only the first so many hands of each training set; 0 is all. 1 is the "
                               "one-picture test, which also writes overfit.png and overfit.gif.", lower_bound=0)
 _AUGMENT = flags.DEFINE_enum("augment", "default", ["none", "default", "strong"],
                              "Random rotation, scale, shift, mirror, colour, blur and occluder.")

@@ -17,7 +17,7 @@ import numpy as np
 
 from cpm_hand import geometry, images
 from cpm_hand.hand import HAND
-from cpm_hand.labels import BadSample, Labels, gather, load_json
+from cpm_hand.labels import BadSample, Labels, check_extent, gather, load_json, showable
 
 ORIGIN = "http://domedb.perception.cs.cmu.edu/handdb.html"
 RENDERED = "synth_rendered"  # what cpm_hand.rendering writes, beside CMU's own folders
@@ -93,8 +93,7 @@ def read_panoptic(root, skip_bad: bool = False) -> tuple[Labels, list[str]]:
         if not isinstance(item, dict):
             raise BadSample(f"{where} must be an object, got {reprlib.repr(item)}; unpack the file again.")
         name = item.get("img_paths")
-        # Nothing above the folder, and no characters that neither a file name nor an error text can hold.
-        if not isinstance(name, str) or name[:1] in ("", "/") or ".." in name or not name.isprintable():
+        if not isinstance(name, str) or name[:1] in ("", "/") or ".." in name or not showable(name):
             raise BadSample(f"{where}: 'img_paths' must name a picture in {base}, got {ascii(name):.80}.")
         digits = re.search(r"(\d{1,18})\.\w+$", name)
         block = f"block {int(digits[1]) // PANOPTIC_BLOCK}" if digits else name
@@ -206,6 +205,8 @@ def _row(where: str, fields: dict, picture: str, points: str, folder: str, group
     except images.BadImage as error:
         raise BadSample(str(error)) from None
     whole = not has_hand or folder in _CROPPED and width == height
+    if has_hand:
+        check_extent(where, geometry.tight_box(keypoints, visible), width, height)
     box = geometry.whole_picture_box(width, height) if whole else _hand_box(where, keypoints, visible)
     return {"path": picture, "keypoints": keypoints, "visible": visible, "box": box, "has_hand": has_hand,
             "is_left": is_left, "head_size": head_size or np.nan, "group": group}

@@ -18,12 +18,13 @@ import numpy as np
 
 from cpm_hand import geometry, images, skeletons
 from cpm_hand.hand import HAND, Skeleton
-from cpm_hand.labels import BadSample, Labels, from_rows, load_json
+from cpm_hand.labels import BadSample, Labels, check_extent, from_rows, load_json, showable
 
 FILES = ("annotations.json", "_annotations.coco.json", "*.json", "annotations/*.json")  # the first that is there
 
 _FARTHEST = 1e6  # px; no picture is that large, and float32 still resolves it
 _MOST_JOINTS = 1000
+_LONGEST_NAME = 200
 
 
 class Category(NamedTuple):
@@ -181,6 +182,9 @@ def _category(where: str, entry: dict) -> tuple[Category, Skeleton]:
             type(name) in (str, int) for name in names):
         raise BadSample(f"{where}: 'keypoints' must be a list of names, got {reprlib.repr(names)}.")
     names = [str(name) for name in names]
+    if any(len(name) > _LONGEST_NAME or not showable(name) for name in names):
+        raise BadSample(f"{where}: names of 'keypoints' are at most {_LONGEST_NAME} characters and no control "
+                        f"characters, got {ascii(names):.80}.")
     if len(set(names)) < len(names):
         double = Counter(names).most_common(1)[0][0]
         raise BadSample(f"{where}: two of its keypoints are called {reprlib.repr(double)}; give each its own name.")
@@ -207,10 +211,11 @@ def _picture(path, number: int, entry, times: Counter, folders: list[pathlib.Pat
         raise BadSample(f"{where}: {times[repr(entry['id'])]} pictures have the id {reprlib.repr(entry['id'])}, so "
                         f"that nobody knows whose its annotations are; give each its own.")
     name = entry.get("file_name")
-    # Nothing outside the folder, and no characters that neither a file name nor an error text can hold.
-    if not isinstance(name, str) or not name.isprintable() or not name or os.path.isabs(name) \
-            or ".." in re.split(r"[/\\]", name):
+    if not isinstance(name, str) or not name or os.path.isabs(name) or ".." in re.split(r"[/\\]", name):
         raise BadSample(f"{where}: 'file_name' must name a picture below {path.parent}, got {ascii(name):.80}.")
+    if not showable(name):
+        raise BadSample(f"{where}: 'file_name' has control characters or broken text in it, {ascii(name):.80}; rename "
+                        f"the picture.")
     file = next((folder / name for folder in folders if os.path.isfile(folder / name)), None)
     if file is None:
         raise BadSample(f"{where}: no picture {name}; looked in {', '.join(str(folder) for folder in folders)}.")
@@ -264,6 +269,7 @@ def _hand(where: str, item: dict, category: Category, picture: Picture) -> dict 
     if given is not None and not visible.all():
         low = np.minimum(box[:2], given[:2])
         box = np.concatenate([low, np.maximum(box[:2] + box[2:], given[:2] + given[2:]) - low])
+    check_extent(where, box, picture.width, picture.height)
     if box[2:].max() <= 1:
         raise BadSample(f"{where}: all {visible.sum()} visible joints lie in one point, "
                         f"{keypoints[visible][0].tolist()}, and a box around them has no size; correct the label, or "

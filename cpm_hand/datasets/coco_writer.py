@@ -11,7 +11,7 @@ import numpy as np
 
 from cpm_hand import geometry, images, skeletons
 from cpm_hand.hand import HAND, Skeleton
-from cpm_hand.labels import Labels
+from cpm_hand.labels import Labels, showable
 
 _DECIMALS = 4  # of a px
 
@@ -135,6 +135,6 @@ def _file_name(path: str, output) -> str:
     if shadow.is_file() and not shadow.samefile(file):
         raise ValueError(f"{path}: there is another picture {shadow}, which would be found in its place; write the "
                          f"file to another folder.")
-    if not name.isprintable():
-        raise ValueError(f"{ascii(path)}: the name has characters that a label file cannot hold; rename the picture.")
+    if not showable(name):
+        raise ValueError(f"{ascii(path)}: the name has control characters or broken text in it; rename the picture.")
     return name
