@@ -65,7 +65,7 @@ def describe(text: str | bytes | None, where) -> Description:
         nets.find(spec.net)
         threshold = data.get("presence_threshold")
         return checked(Description(spec, data.get("hands", "both"), None if threshold is None else float(threshold)))
-    except (ValueError, LookupError, TypeError, AttributeError) as error:
+    except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError) as error:
         raise BadArtefact(f"{where}: not the description of an artefact ({first_line(error)}). Export it "
                           f"again, or remove the description to have the standard hand assumed.") from error
 
@@ -78,8 +78,9 @@ def checked(description: Description) -> Description:
     """
     if description.hands not in ("both", "right"):
         raise ValueError(f"hands is 'both' or 'right', got {description.hands!r}")
-    if description.presence_threshold is not None and not 0 <= description.presence_threshold <= 1:
-        raise ValueError(f"presence_threshold is 0 to 1, got {description.presence_threshold}")
+    threshold = description.presence_threshold
+    if threshold is not None and not (isinstance(threshold, (int, float)) and 0 <= threshold <= 1):
+        raise ValueError(f"presence_threshold is 0 to 1, got {threshold!r}")
     return description
 
 

@@ -10,6 +10,7 @@ import json
 import lzma
 import os
 import pathlib
+import reprlib
 import tokenize
 import zipfile
 import zlib
@@ -21,6 +22,10 @@ from cpm_hand import foreign, hdf5, nets
 
 SUFFIX = ".npz"
 _STATE = "state.json"
+# What a damaged or hostile file can bring about while it is read; NumPy's headers are Python text, hence the last two.
+_ERRORS = (zipfile.BadZipFile, zipfile.LargeZipFile, zlib.error, lzma.LZMAError, EOFError, OSError, ValueError,
+           LookupError, TypeError, AttributeError, ArithmeticError, RuntimeError, MemoryError, SyntaxError,
+           tokenize.TokenError)
 
 
 class BadCheckpoint(ValueError):
@@ -98,7 +103,7 @@ def load(path) -> Checkpoint:
             if _STATE not in archive.namelist():
                 raise BadCheckpoint(f"{path}: a zip archive, but no checkpoint of cpm_hand "
                                     f"(no '{_STATE}' in it).")
-            head = json.loads(archive.read(_STATE))
+            spec, head = _head(archive, path)
             parts = {"weights": {}, "ema": {}, "optimizer": {}}
             for name in head["arrays"]:
                 part, _, key = name.partition("/")
@@ -106,14 +111,12 @@ def load(path) -> Checkpoint:
                     parts[part][key] = np.lib.format.read_array(member, allow_pickle=False)
                     if member.read(1):
                         raise BadCheckpoint(f"{path}: '{name}' is longer than its header says.")
-        return Checkpoint(nets.Spec.from_json(head["spec"]), int(head["step"]), **parts, state=head["state"])
+        return Checkpoint(spec, int(head["step"]), **parts, state=head["state"])
     except BadCheckpoint:
         raise
     except FileNotFoundError:
         raise BadCheckpoint(f"{path}: no such checkpoint.") from None
-    except (zipfile.BadZipFile, zipfile.LargeZipFile, zlib.error, lzma.LZMAError, EOFError, ValueError,
-            KeyError, TypeError, OSError, NotImplementedError, RuntimeError, MemoryError, AttributeError,
-            SyntaxError, tokenize.TokenError) as error:  # the last two: NumPy's headers are Python text
+    except _ERRORS as error:
         size = path.stat().st_size if path.is_file() else 0
         raise BadCheckpoint(f"{path}: not a whole checkpoint ({size} bytes; {error}); it was cut short, "
                             f"damaged or is another kind of file.") from error
@@ -133,36 +136,54 @@ def peek(path) -> tuple[nets.Spec, dict] | None:
     """
     path = pathlib.Path(path)
     if path.name.endswith(hdf5.SUFFIX):
-        try:
-            described = hdf5.describe(path)
-        except foreign.BadWeights as error:
-            raise BadCheckpoint(str(error)) from error
-        if not (described and described.get("spec")):
-            return None
-        return nets.Spec.from_json(described["spec"]), dict(described.get("state") or {})
+        return _described(path)
     for candidate in [*steps(path), best_path(path)] if path.is_dir() else [path]:
         try:
             with zipfile.ZipFile(candidate) as archive:
-                head = json.loads(archive.read(_STATE))
-            return nets.Spec.from_json(head["spec"]), dict(head["state"])
-        except (zipfile.BadZipFile, zlib.error, OSError, ValueError, KeyError, TypeError, NotImplementedError):
+                spec, head = _head(archive, candidate)
+            return spec, head["state"]
+        except _ERRORS:
             continue
     find(path)  # says what is wrong with it
     raise BadCheckpoint(f"{path}: does not say what net it is of.")
 
 
-def _load_described(path: pathlib.Path) -> Checkpoint:
-    """A `.weights.h5` that says what net it is of, as `python -m cpm_hand.weights` writes it."""
+def _head(archive: zipfile.ZipFile, path) -> tuple[nets.Spec, dict]:
+    """The net in an archive, and what else its JSON text says; any of _ERRORS where that cannot be."""
+    # `save` compresses nothing, so what is in the archive cannot be more than the archive.
+    members = archive.infolist()
+    if any(member.compress_type != zipfile.ZIP_STORED for member in members) or sum(
+            member.file_size for member in members) > os.path.getsize(path):
+        raise ValueError("compressed or overlapping files in it")
+    head = json.loads(archive.read(_STATE))
+    if not isinstance(head["state"], dict):
+        raise ValueError(f"its 'state' is no object but {reprlib.repr(head['state'])}")
+    return nets.Spec.from_json(head["spec"]), head
+
+
+def _described(path: pathlib.Path) -> tuple[nets.Spec, dict] | None:
+    """What a `.weights.h5` says of its net and its state; None where it says nothing."""
     try:
-        arrays, description = hdf5.read(path), hdf5.describe(path)
-        if not description or not description.get("spec"):
-            raise BadCheckpoint(f"{path}: Keras weights that do not say what net they are of; only those that "
-                                f"`python -m cpm_hand.weights` makes of a whole net do.")
-        return Checkpoint(nets.Spec.from_json(description["spec"]), 0, arrays, {}, {}, dict(description["state"]))
+        description = hdf5.describe(path)
+        if not (description and description.get("spec")):
+            return None
+        return nets.Spec.from_json(description["spec"]), dict(description.get("state") or {})
     except foreign.BadWeights as error:
         raise BadCheckpoint(str(error)) from error
-    except (KeyError, TypeError, AttributeError) as error:
+    except _ERRORS as error:
         raise BadCheckpoint(f"{path}: not the description of a net ({error}); convert it again.") from error
+
+
+def _load_described(path: pathlib.Path) -> Checkpoint:
+    """A `.weights.h5` that says what net it is of, as `python -m cpm_hand.weights` writes it."""
+    described = _described(path)
+    if described is None:
+        raise BadCheckpoint(f"{path}: Keras weights that do not say what net they are of; only those that "
+                            f"`python -m cpm_hand.weights` makes of a whole net do.")
+    try:
+        return Checkpoint(described[0], 0, hdf5.read(path), {}, {}, described[1])
+    except foreign.BadWeights as error:
+        raise BadCheckpoint(str(error)) from error
 
 
 def folder(run_dir) -> pathlib.Path:

@@ -5,6 +5,7 @@ import json
 import os
 import pathlib
 import tempfile
+from collections.abc import Callable
 from typing import NamedTuple
 
 import keras
@@ -12,6 +13,7 @@ import numpy as np
 
 import cpm_hand
 from cpm_hand import checkpoints, images, inference, parity, quantization, runtimes, sets, shipped
+from cpm_hand.artefacts import BadArtefact, optional
 from cpm_hand.formats import FORMATS, saved_model
 
 REPORT = "parity.json"   # usual name of what `write_report` writes, beside the artefacts
@@ -69,8 +71,16 @@ def default_name(name: str, precision: str) -> str:
     return usual.name if precision == "float32" else f"{usual.stem}_{precision}{usual.suffix}"
 
 
+def say(artefact: Artefact) -> None:
+    """Print a line about an artefact that was written."""
+    found = artefact.parity
+    print(f"{artefact.format}: {artefact.path}: keypoints {found.mean_px:.1e} px off in the mean, "
+          f"{found.largest_px:.1e} px at most")
+
+
 def export(checkpoint_path, destinations: dict[str, str | os.PathLike], choice: Choice = AS_TRAINED, *,
-           num_pictures: int = 64, calibration_data: str | None = None, report=print) -> list[Artefact]:
+           num_pictures: int = 64, calibration_data: str | None = None,
+           report: Callable[[Artefact], None] = say) -> list[Artefact]:
     """Write artefacts from a run or a checkpoint, with its averaged weights where it has them.
 
     Each is written under a temporary name, loaded in a fresh process, compared with the Keras model
@@ -82,7 +92,7 @@ def export(checkpoint_path, destinations: dict[str, str | os.PathLike], choice: 
         choice: what to write.
         num_pictures: how many rendered hands to compare and time on.
         calibration_data: NAME=DIR with pictures such as the net will see, for int8; None renders hands.
-        report: called with a line about each artefact.
+        report: called with each artefact when it is in its place, whatever becomes of the next one.
 
     Returns:
         What was written, in the order of the destinations.
@@ -91,7 +101,7 @@ def export(checkpoint_path, destinations: dict[str, str | os.PathLike], choice: 
         ValueError: an unknown format, a precision that it does not have, a bad checkpoint, a size or number of stages
             that the net cannot have, calibration pictures that cannot be read, a destination that is something else,
             or an artefact that does not compute what the model computes.
-        ImportError: a package that the format needs is not installed.
+        ImportError: a package that one of the formats needs is not installed; nothing is written then.
     """
     for name, destination in destinations.items():
         _check(name, choice, pathlib.Path(destination))
@@ -100,7 +110,10 @@ def export(checkpoint_path, destinations: dict[str, str | os.PathLike], choice: 
     spec = runtimes.resized(checkpoint.spec, choice.size, choice.stages)
 
     def model_of(policy: str = "float32", maps: bool = True) -> keras.Model:
-        net = runtimes.restore_net(checkpoint, size=choice.size, stages=choice.stages, policy=policy)
+        try:
+            net = runtimes.restore_net(checkpoint, size=choice.size, stages=choice.stages, policy=policy)
+        except BadArtefact as error:
+            raise BadArtefact(f"{checkpoint_path}: {error}") from error
         return inference.inference_model(net, spec.target, maps=maps)
 
     reference = model_of()
@@ -121,8 +134,7 @@ def export(checkpoint_path, destinations: dict[str, str | os.PathLike], choice: 
         num_bytes, difference = write_checked(row.write, model_of("bfloat16", choice.maps) if computed_so else model,
                                               metadata, destination, compare)
         written.append(Artefact(name, destination, choice.precision, num_bytes, difference))
-        report(f"{name}: {destination}: keypoints {difference.mean_px:.1e} px off in the mean, "
-               f"{difference.largest_px:.1e} px at most")
+        report(written[-1])
     return written
 
 
@@ -163,10 +175,21 @@ def write_checked(write, model: keras.Model, metadata: dict, destination: pathli
         difference = compare(temporary)
         if destination.is_dir():
             destination.rename(pathlib.Path(folder) / "replaced")
+        beside = destination.with_name(destination.name + ".json")
+        if not (temporary.parent / beside.name).exists() and _describes(beside):
+            beside.unlink()  # an older artefact of this name and of another format
         # What belongs to it first: where the artefact is, its description and its weights are.
         for path in sorted(temporary.parent.iterdir(), key=lambda path: path == temporary):
             os.replace(path, destination.with_name(path.name))
     return num_bytes, difference
+
+
+def _describes(path: pathlib.Path) -> bool:
+    """Whether a file is the description of an artefact."""
+    try:
+        return bool(json.loads(path.read_text())["spec"])
+    except (OSError, ValueError, LookupError, TypeError, RecursionError):
+        return False
 
 
 def write_report(path, artefacts: list[Artefact]) -> None:
@@ -202,10 +225,16 @@ def _check(name: str, choice: Choice, path: pathlib.Path) -> None:
     if not choice.maps and not FORMATS[name].decodes:
         raise ValueError(f"{name} holds the raw maps alone, so without maps nothing is left; leave out "
                          f"--outputs=keypoints, or take another format.")
+    for module, extra in FORMATS[name].needs:
+        optional(module, extra)
     if name == "saved_model":
-        full = path.is_dir() and any(path.iterdir())
-        if path.is_file() or (full and saved_model.version_folder(path) is None):
+        found = {entry.name for entry in path.iterdir()} if path.is_dir() else set()
+        if path.is_file() or (found and saved_model.version_folder(path) is None):
             raise ValueError(f"{path}: exists and is not a SavedModel, so it is not replaced; "
                              f"remove it or give another place with --output_dir.")
+        others = sorted(found - {saved_model.VERSION})
+        if others and saved_model.version_folder(path) != path:
+            raise ValueError(f"{path}: holds {', '.join(others)} besides version {saved_model.VERSION}, which would be "
+                             f"lost; give another place with --output_dir.")
     elif path.is_dir():
         raise ValueError(f"{path}: is a folder; a {name} is a file. Give another place with --output_dir.")

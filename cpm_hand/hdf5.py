@@ -21,7 +21,7 @@ ATTRIBUTE = "cpm_hand"
 ERRORS = (OSError, RuntimeError, ValueError, LookupError, TypeError, AttributeError, MemoryError)  # as h5py has them
 # How Keras orders the variables of a layer in a .weights.h5 file, where they are only numbered.
 _VARIABLES = {"conv2d": ("kernel", "bias"), "depthwise_conv2d": ("kernel", "bias"),
-              "dense": ("kernel", "bias"),
+              "conv2d_transpose": ("kernel", "bias"), "dense": ("kernel", "bias"),
               "batch_normalization": ("gamma", "beta", "moving_mean", "moving_variance")}
 
 

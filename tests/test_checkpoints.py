@@ -125,11 +125,42 @@ def test_a_member_with_a_crafted_header_is_refused(saved, header):
     with zipfile.ZipFile(saved) as archive:
         members = {name: archive.read(name) for name in archive.namelist()}
     members["ema/conv1_1/bias.npy"] = b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text
-    with zipfile.ZipFile(saved, "w", zipfile.ZIP_DEFLATED) as archive:
+    with zipfile.ZipFile(saved, "w") as archive:
         for name, data in members.items():
             archive.writestr(name, data)
     with pytest.raises(BadCheckpoint, match="one.npz: not a whole checkpoint"):
         checkpoints.load(saved)
+
+
+def test_a_small_file_that_becomes_large_arrays_is_refused(saved):
+    with zipfile.ZipFile(saved) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    with zipfile.ZipFile(saved, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in members.items():
+            archive.writestr(name, data)
+    for reader in (checkpoints.load, checkpoints.peek):
+        with pytest.raises(BadCheckpoint, match="one.npz: not a whole checkpoint .* compressed or overlapping files"):
+            reader(saved)
+
+
+@pytest.mark.parametrize("old, new", [
+    ('"step": 7', '"step": Infinity'), ('"size": 64', '"size": Infinity'), ('"size": 64', '"size": "large"'),
+    ('"state": {', '"state": [], "other": {'), ('"step": 7', '"step": ' + "[" * 100_000),
+    ('"skeleton": {', '"skeleton": 3, "other": {')])
+def test_a_state_with_values_that_cannot_be_is_refused(saved, old, new):
+    with zipfile.ZipFile(saved) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    head = members["state.json"].decode()
+    assert head.count(old) == 1
+    members["state.json"] = head.replace(old, new).encode()
+    with zipfile.ZipFile(saved, "w") as archive:
+        for name, data in members.items():
+            archive.writestr(name, data)
+    with pytest.raises(BadCheckpoint, match="one.npz: not a whole checkpoint"):
+        checkpoints.load(saved)
+    if "step" not in old or "[" in new:  # a peek does not look at the step
+        with pytest.raises(BadCheckpoint, match="one.npz: not a whole checkpoint"):
+            checkpoints.peek(saved)
 
 
 def test_a_missing_file_is_named(tmp_path):

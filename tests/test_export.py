@@ -10,6 +10,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from absl import flags
 from conftest import write_hands
 from exported import SPECS, pictures, small_checkpoint
 
@@ -134,9 +135,9 @@ def test_constants_of_the_frozen_graph_are_worked_out(graph_def):
 
 @pytest.mark.parametrize("name", ["saved_model", "frozen_graph"])
 def test_export_writes_the_averaged_weights_and_says_where_they_are_from(
-        checkpoint, model, tmp_path, in_this_process, name):
-    lines, path = [], tmp_path / "m" / FORMATS[name].default_name
-    artefact, = export.export(checkpoint, {name: path}, report=lines.append)
+        checkpoint, model, tmp_path, in_this_process, capsys, name):
+    told, path = [], tmp_path / "m" / FORMATS[name].default_name
+    artefact, = export.export(checkpoint, {name: path}, report=told.append)
     metadata = path / "1" / saved_model.METADATA if path.is_dir() else path.with_name(path.name + ".json")
     assert {path.name, metadata.name} >= set(os.listdir(tmp_path / "m"))
     described = json.loads(metadata.read_text())
@@ -147,7 +148,9 @@ def test_export_writes_the_averaged_weights_and_says_where_they_are_from(
     np.testing.assert_allclose(runtimes.load(path)(PICTURES.images)["stages"], model(PICTURES.images)["stages"],
                                atol=1e-4)
     assert artefact.parity.maps < 1e-4 and artefact.parity.num_keypoints > 0 and artefact.parity.ms > 0
-    assert len(lines) == 1 and lines[0].startswith(f"{name}: {path}: keypoints")
+    assert told == [artefact]
+    export.say(artefact)
+    assert capsys.readouterr().out.startswith(f"{name}: {path}: keypoints")
 
 
 @pytest.mark.parametrize("net", ["cpm", pytest.param("cpm_lite", marks=pytest.mark.slow)])
@@ -255,6 +258,46 @@ def test_an_older_artefact_is_replaced_whole(model, tmp_path, in_this_process):
         (tmp_path / "new" / name).write_bytes(b"old")
     write_checked(saved_model.write, model, tmp_path / "new")
     assert os.listdir(tmp_path) == ["new"] and not (tmp_path / "new/left_over").exists()
+
+
+def test_versions_beside_the_one_that_is_written_are_not_lost(checkpoint, tmp_path):
+    for version in ("1", "2"):
+        (tmp_path / "model" / version).mkdir(parents=True)
+        (tmp_path / "model" / version / "saved_model.pb").write_bytes(b"old")
+    with pytest.raises(ValueError, match="model: holds 2 besides version 1, which would be lost; give another place"):
+        export.export(checkpoint, {"saved_model": tmp_path / "model"})
+    assert (tmp_path / "model/2/saved_model.pb").read_bytes() == b"old"
+
+
+def test_the_description_of_an_older_artefact_of_another_format_goes_with_it(model, tmp_path, in_this_process):
+    path = tmp_path / "hand.onnx"
+    for name in ("opencv", "onnx"):
+        export.write_checked(FORMATS[name].write, model, {"spec": SPEC.to_json()}, path, lambda written: PARITY)
+        assert runtimes.load(path).kind == name
+    (tmp_path / "hand.onnx.json").write_text('{"mine": 1}')  # and nothing else does
+    write_checked(FORMATS["onnx"].write, model, path)
+    assert (tmp_path / "hand.onnx.json").exists()
+
+
+def test_a_package_that_is_missing_is_named_before_anything_is_written(checkpoint, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "tf2onnx", None)
+    with pytest.raises(ImportError, match=r"tf2onnx is needed .* pip install 'cpm_hand\[onnx\]'"):
+        export.export(checkpoint, {"frozen_graph": tmp_path / "hand.pb", "onnx": tmp_path / "hand.onnx"})
+    assert os.listdir(tmp_path) == []
+
+
+def test_an_artefact_is_recorded_though_a_later_one_fails(checkpoint, tmp_path, in_this_process, monkeypatch):
+    def fail(*_):
+        raise ValueError("hand.keras: differs from the model.")
+
+    monkeypatch.setitem(FORMATS, "keras", FORMATS["keras"]._replace(write=fail))
+    values = flags.FlagValues()
+    freeze.define(values)
+    rest = values(["freeze.py", "--format=frozen_graph", "--format=keras", f"--checkpoint={checkpoint}",
+                   f"--output_dir={tmp_path}"])
+    with pytest.raises(ValueError, match="differs from the model"):
+        freeze.main(rest, values)
+    assert list(json.loads((tmp_path / "parity.json").read_text())["artefacts"]) == ["frozengraph.pb"]
 
 
 @pytest.mark.parametrize("name", FORMATS)

@@ -1,5 +1,6 @@
 """Every file format, for every net: what is written computes what the model computes, and bad files are refused."""
 
+import concurrent.futures
 import json
 import pathlib
 import shutil
@@ -118,7 +119,8 @@ def test_another_kind_of_file_under_that_name_is_refused(tmp_path, name):
 
 
 @pytest.mark.parametrize("name, suffix, place", [
-    ("frozen_graph", ".pb", 0.5), ("tflite", ".tflite", 0.5), ("keras", ".keras", 0.5), ("openvino", ".bin", 0.5)])
+    ("frozen_graph", ".pb", 0.5), ("tflite", ".tflite", 0.5), ("keras", ".keras", 0.5), ("openvino", ".bin", 0.5),
+    ("opencv", ".onnx", 0.5)])
 def test_one_changed_byte_among_the_weights_is_found(cpm, tmp_path, name, suffix, place):
     path = cpm.path(name)
     for part in path.parent.glob(f"{path.stem}*"):
@@ -130,6 +132,34 @@ def test_one_changed_byte_among_the_weights_is_found(cpm, tmp_path, name, suffix
     victim.write_bytes(data)
     with pytest.raises(artefacts.BadArtefact, match=victim.name):
         runtimes.load(tmp_path / path.name)
+
+
+@pytest.mark.parametrize("inside_a_function", [False, True])
+def test_a_frozen_graph_that_would_write_a_file_is_refused(cpm, tmp_path, inside_a_function):
+    import tensorflow as tf
+
+    graph_def = tf.compat.v1.GraphDef()
+    graph_def.ParseFromString(cpm.path("frozen_graph").read_bytes())
+    with tf.Graph().as_default() as graph:
+        tf.io.write_file(str(tmp_path / "written"), "by a model")
+    if inside_a_function:
+        graph_def.library.function.add().node_def.extend(graph.as_graph_def().node)
+    else:
+        graph_def.node.extend(graph.as_graph_def().node)
+        presence = next(node for node in graph_def.node if node.name == "presence")
+        presence.input.append("^WriteFile")  # runs whenever presence is asked for
+    (tmp_path / "hand.pb").write_bytes(graph_def.SerializeToString())
+    with pytest.raises(artefacts.BadArtefact, match=r"hand\.pb: holds WriteFile, which could read, write or run"):
+        runtimes.load(tmp_path / "hand.pb")
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_threads_may_share_an_artefact(cpm, name):
+    artefact = runtimes.load(cpm.path(name))
+    expected = [artefact(picture[None])["keypoints"] for picture in PICTURES]
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        for number, result in enumerate(pool.map(lambda picture: artefact(picture[None]), [*PICTURES] * 20)):
+            np.testing.assert_allclose(result["keypoints"], expected[number % len(PICTURES)], atol=1e-3)
 
 
 def test_openvino_without_its_weights_says_which_file_is_missing(cpm, tmp_path):

@@ -93,6 +93,14 @@ def test_a_keras_file_gives_back_every_variable_under_its_own_name(net, tmp_path
     assert equal(weights.read_arrays(tmp_path / "net.weights.h5"), values(net))
 
 
+@pytest.mark.parametrize("name", sorted(nets.NETS))
+def test_a_keras_file_of_any_of_our_nets_gives_back_every_variable(name, tmp_path):
+    row = nets.NETS[name]
+    model = nets.Spec(name, 64, 2 if row.stages > 1 else 1, 1 / 16).build()
+    model.save_weights(tmp_path / "net.weights.h5")
+    assert equal(weights.read_arrays(tmp_path / "net.weights.h5"), values(model))
+
+
 def test_batch_normalization_keeps_the_order_of_its_variables(tmp_path):
     image = keras.Input((8, 8, 3))
     x = keras.layers.DepthwiseConv2D(3, name="depth")(image)

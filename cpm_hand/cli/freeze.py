@@ -45,9 +45,8 @@ def define(values: flags.FlagValues = flags.FLAGS) -> None:
                          flag_values=values)
 
 
-def main(argv: list[str]) -> int:
+def main(argv: list[str], values: flags.FlagValues = flags.FLAGS) -> int:
     """Write the artefacts and print one line about each."""
-    values = flags.FLAGS
     if len(argv) > 1:
         raise app.UsageError(f"unexpected arguments {argv[1:]}; a run is given as --checkpoint={argv[1]}.")
     names = list(dict.fromkeys(values.format))
@@ -63,9 +62,12 @@ def main(argv: list[str]) -> int:
                     for name in names}
     choice = export.Choice(values.size, values.stages, values.outputs == "all", values.precision)
     source = values.checkpoint or pathlib.Path("models/train") / values.tag
+
+    def record(artefact):  # each when it is there: a later one may fail
+        export.write_report(artefact.path.with_name(export.REPORT), [artefact])
+
     artefacts = export.export(source, destinations, choice, num_pictures=values.check_pictures,
-                              calibration_data=values.calibration_data, report=lambda line: None)
-    export.write_report(artefacts[0].path.with_name(export.REPORT), artefacts)
+                              calibration_data=values.calibration_data, report=record)
     print(table(artefacts))
     return 0
 

@@ -20,6 +20,7 @@ class Format(NamedTuple):
         keras_policy: whether bfloat16 is written as Keras' policy computes it; otherwise the weights stay float32, and
             the one who runs it asks for bfloat16.
         decodes: whether it holds the decoder; otherwise the raw maps of the last stage are all that is in it.
+        needs: packages that writing and checking it takes and that not everybody has, each with the extra that has it.
     """
 
     write: Callable[..., None]
@@ -29,6 +30,7 @@ class Format(NamedTuple):
     precisions: tuple[str, ...] = ("float32",)
     keras_policy: bool = False
     decodes: bool = True
+    needs: tuple[tuple[str, str], ...] = ()
 
 
 # Content decides what a file is; a suffix only settles who complains about a file whose first bytes are gone.
@@ -36,11 +38,14 @@ FORMATS = {
     "saved_model": Format(saved_model.write, lambda path, head: saved_model.version_folder(path) is not None,
                           saved_model.load, "saved_model", ("float32", "bfloat16"), keras_policy=True),
     "keras": Format(keras_file.write, keras_file.is_it, keras_file.load, "hand.keras"),
-    "tflite": Format(tflite.write, tflite.is_it, tflite.load, "hand.tflite", ("float32", "float16", "int8")),
-    "opencv": Format(opencv.write, opencv.is_it, opencv.load, "hand_opencv.onnx", decodes=False),
-    "onnx": Format(onnx_file.write, onnx_file.is_it, onnx_file.load, "hand.onnx"),
+    "tflite": Format(tflite.write, tflite.is_it, tflite.load, "hand.tflite", ("float32", "float16", "int8"),
+                     needs=(("ai_edge_litert", "tflite"),)),
+    "opencv": Format(opencv.write, opencv.is_it, opencv.load, "hand_opencv.onnx", decodes=False,
+                     needs=(("tf2onnx", "onnx"),)),
+    "onnx": Format(onnx_file.write, onnx_file.is_it, onnx_file.load, "hand.onnx",
+                   needs=(("tf2onnx", "onnx"), ("onnxruntime", "onnx"))),
     "openvino": Format(openvino_ir.write, openvino_ir.is_it, openvino_ir.load, "hand_openvino.xml",
-                       ("float32", "bfloat16", "int8")),
+                       ("float32", "bfloat16", "int8"), needs=(("openvino", "openvino"),)),
     # A GraphDef starts with its first node: field 1, length-delimited.
     "frozen_graph": Format(frozen_graph.write, lambda path, head: head.startswith(b"\n") or path.suffix == ".pb",
                            frozen_graph.load, "frozengraph.pb"),

@@ -73,6 +73,9 @@ def load(path: pathlib.Path) -> Loaded:
     if "sha256" in fields and hashlib.sha256(data).hexdigest() != fields["sha256"]:
         raise BadArtefact(f"{path}: its bytes are not those that {path.name}.json describes (SHA-256 differs): one of "
                           f"the two was changed or belongs to another export. Freeze it again with freeze.py.")
+    if odd := _doubtful(graph_def):
+        raise BadArtefact(f"{path}: holds {', '.join(odd[:3])}{', …' if len(odd) > 3 else ''}, which could read, write "
+                          f"or run something; what freeze.py writes is arithmetic alone. Freeze it again with that.")
     try:
         graph = tf.compat.v1.wrap_function(lambda: tf.import_graph_def(graph_def, name=""), [])
         function = graph.prune("image:0", {name: f"{name}:0" for name in outputs})
@@ -87,3 +90,18 @@ def load(path: pathlib.Path) -> Loaded:
 
     return Loaded(run, (image.dtype.name, graphs.sides(image.shape)),
                   {name: graphs.sides(shape) for name, shape in shapes.items()}, description)
+
+
+def _doubtful(graph_def) -> list[str]:
+    """Operations that do more than compute: that have a state, or take texts, such as names of files."""
+    from tensorflow.core.framework import types_pb2
+    from tensorflow.python.framework import op_def_registry
+
+    def arithmetic(definition) -> bool:
+        sides = [*definition.input_arg, *definition.output_arg]
+        return not definition.is_stateful and all(side.type != types_pb2.DT_STRING for side in sides)
+
+    found = {node.op for function in graph_def.library.function for node in function.node_def}
+    found |= {node.op for node in graph_def.node}
+    definitions = {name: op_def_registry.get(name) for name in found}
+    return sorted(name for name, definition in definitions.items() if definition and not arithmetic(definition))

@@ -6,6 +6,7 @@ It is for those who go on in Keras: the decoder's layers are this package's, so 
 import json
 import pathlib
 import zipfile
+import zlib
 
 import keras
 
@@ -51,8 +52,8 @@ def load(path: pathlib.Path) -> Loaded:
                               f"{sorted(OUTPUTS)}. Export one with freeze.py.")
     except BadArtefact:
         raise
-    except (OSError, ValueError, TypeError, LookupError, AttributeError, NotImplementedError, RuntimeError,
-            zipfile.BadZipFile, EOFError) as error:
+    except (OSError, ValueError, TypeError, LookupError, AttributeError, RuntimeError, zipfile.BadZipFile, zlib.error,
+            EOFError) as error:
         raise BadArtefact(f"{path}: not a whole Keras file ({first_line(error)}); cut short, damaged or of "
                           f"another program; export it again.") from error
     image = model.inputs[0]

@@ -5,8 +5,10 @@ swapRB=True)` gives. Output `maps`: float32 [1, C, h, w], the last stage. The de
 NAME.onnx.json. Tried with OpenCV 4.14.
 """
 
+import hashlib
 import json
 import pathlib
+import threading
 
 import keras
 import numpy as np
@@ -42,8 +44,10 @@ def write(model: keras.Model, metadata: dict, destination: pathlib.Path) -> None
 
     graph_def = graphs.freeze(run, ["maps"], tf.TensorSpec((1, 3, size, size), tf.float32, name="image"))
     converted = graphs.to_onnx(graph_def, ["maps"])
-    destination.write_bytes(converted.SerializeToString())
-    destination.with_name(destination.name + ".json").write_text(json.dumps({**metadata, "format": KIND}, indent=1))
+    data = converted.SerializeToString()
+    destination.write_bytes(data)
+    description = {**metadata, "format": KIND, "sha256": hashlib.sha256(data).hexdigest()}
+    destination.with_name(destination.name + ".json").write_text(json.dumps(description, indent=1))
 
 
 def is_it(path: pathlib.Path, head: bytes) -> bool:
@@ -59,20 +63,24 @@ def load(path: pathlib.Path) -> Loaded:
     """
     import cv2
 
-    description, _ = describe_beside(path)
+    description, fields = describe_beside(path)
     spec = description.spec
+    if "sha256" in fields and hashlib.sha256(path.read_bytes()).hexdigest() != fields["sha256"]:
+        raise BadArtefact(f"{path}: its bytes are not those that {path.name}.json describes (SHA-256 differs): one of "
+                          f"the two was changed or belongs to another export. Export it again with freeze.py.")
     try:
         net = cv2.dnn.readNetFromONNX(str(path))
     except cv2.error as error:
         raise BadArtefact(f"{path}: not a whole ONNX file that OpenCV {cv2.__version__} can run "
                           f"({first_line(error)}); cut short, damaged or of another kind; export it again.") from error
-    cells = spec.size // spec.target.stride
+    cells, lock = spec.size // spec.target.stride, threading.Lock()
 
     def run(images):
         maps = []
         for image in images:
-            net.setInput(np.float32(image.transpose(2, 0, 1)[None]), "image")
-            maps.append(net.forward("maps"))
+            with lock:  # a net of OpenCV's has one set of buffers
+                net.setInput(np.float32(image.transpose(2, 0, 1)[None]), "image")
+                maps.append(net.forward("maps").copy())
         stages = np.concatenate(maps).transpose(0, 2, 3, 1)[:, None]
         keypoints = spec.target.decode(stages[:, -1])
         results = {"belief_maps": spec.target.upsample(stages[:, -1], spec.size), "stages": stages,

@@ -12,6 +12,7 @@ import pathlib
 import tempfile
 import threading
 import zipfile
+import zlib
 
 import keras
 import numpy as np
@@ -116,5 +117,5 @@ def _description(path: pathlib.Path, data: bytes) -> tuple[bytes | None, int]:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             start = min(info.header_offset for info in archive.infolist())
             return (archive.read(DESCRIPTION) if DESCRIPTION in archive.namelist() else None), start
-    except (zipfile.BadZipFile, ValueError, OSError, EOFError, NotImplementedError, RuntimeError) as error:
+    except (zipfile.BadZipFile, zlib.error, ValueError, OSError, EOFError, RuntimeError) as error:
         raise BadArtefact(f"{path}: the description behind the model is damaged ({error}); export it again.") from None
