@@ -226,7 +226,8 @@ class Engine:
         if checkpoint.spec != self.spec:
             raise checkpoints.BadCheckpoint(
                 f"{source}: a checkpoint of another net. It holds {describe(checkpoint.spec)}; this run is "
-                f"{describe(self.spec)}. Use the same flags as then, or another --tag.")
+                f"{describe(self.spec)}. Use the same flags as then, another --tag, or for its weights alone "
+                f"--checkpoint=RUN/checkpoints/best.npz.")
         trainable = [variable.path for variable in self.model.trainable_variables]
         groups = [(checkpoints.variables(self.model), checkpoint.weights, "weights"),
                   (dict(zip(trainable, self.averages)), checkpoint.ema, "moving averages (--ema_decay)"),

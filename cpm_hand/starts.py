@@ -2,11 +2,12 @@
 
 import pathlib
 
-from cpm_hand import checkpoints, nets, transfer, weights
+from cpm_hand import checkpoints, hdf5, nets, transfer, weights
 from cpm_hand.engine import Engine
+from cpm_hand.foreign import BadWeights
 from cpm_hand.reports import LOGGER
 
-DESCRIBED = (".npz", ".h5")  # files that may say what net they are of
+DESCRIBED = (checkpoints.SUFFIX, hdf5.SUFFIX)  # files that may say what net they are of
 
 
 def describe(run_dir: str, path: pathlib.Path | None) -> tuple[nets.Spec | None, str | None]:
@@ -30,7 +31,7 @@ def describe(run_dir: str, path: pathlib.Path | None) -> tuple[nets.Spec | None,
         found = checkpoints.peek(run_dir)  # whatever became of --checkpoint meanwhile
     elif path and not path.exists():
         raise ValueError(f"--checkpoint={path}: no such file or folder.")
-    elif path and (path.is_dir() or path.suffix in DESCRIBED):
+    elif path and (path.is_dir() or path.name.endswith(DESCRIBED)):
         found = checkpoints.peek(path)
     return (found[0], found[1].get("hands")) if found else (None, None)
 
@@ -65,13 +66,18 @@ def load(engine: Engine, run_dir: str, path: pathlib.Path | None, *, described: 
         return None
     if path.is_dir() and checkpoints.steps(path):
         return checkpoints.load_newest(path, LOGGER.warning)
-    if described:
-        report, kept, new = transfer.load(engine.model, engine.spec, checkpoints.find(path))
-        if new:
-            LOGGER.info("%s: joints whose maps it knows: %s; to be learnt: %s", path, ", ".join(kept) or "none",
-                        ", ".join(new))
-    else:
-        report = weights.load_by_name(engine.model, weights.read_arrays(path))
+    found = checkpoints.find(path) if described else weights.read_arrays(path)
+    kept = new = ()
+    try:
+        if described:
+            report, kept, new = transfer.load(engine.model, engine.spec, found)
+        else:
+            report = weights.load_by_name(engine.model, found)
+    except BadWeights as error:
+        raise BadWeights(f"--checkpoint={path}: {error}") from error
+    if new:
+        LOGGER.info("%s: joints whose maps it knows: %s; to be learnt: %s", path, ", ".join(kept) or "none",
+                    ", ".join(new))
     LOGGER.info("%s: used %d arrays: %s", path, len(report.used), ", ".join(report.used))
     LOGGER.info("%s: not in this net: %s; kept new: %s", path, ", ".join(report.unused) or "none",
                 ", ".join(report.missing) or "none")

@@ -73,8 +73,14 @@ class Run:
         source = checkpoints.step_path(self.settings.run_dir, found.step) if found else "--checkpoint"
         LOGGER.info("Restore from checkpoint...")
         self.engine.restore(checkpoint, source)
+        if not found and checkpoint.step >= self.settings.schedule.total_steps:
+            raise checkpoints.BadCheckpoint(
+                f"{source}: that run has done {checkpoint.step} steps, which --steps counts, too: give more, or its "
+                f"{checkpoints.best_path('')} to begin at 0 with its weights.")
         try:
             self.step, self.progress = checkpoint.step, Progress(**checkpoint.state["progress"])
+            if not found:  # what was best there was so on other pictures, perhaps; this run has its own best
+                self.progress = Progress(drops=self.progress.drops)
         except (KeyError, TypeError) as error:
             raise checkpoints.BadCheckpoint(f"{source}: no counters of a training run in it ({error}); give the file "
                                             f"as --checkpoint to another --tag to load its weights alone.") from None

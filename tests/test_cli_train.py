@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 
+import h5py
 import numpy as np
 import pytest
 from absl import flags
@@ -282,6 +283,15 @@ def test_validation_never_shares_a_source_with_training(capfd, hands, tmp_path):
     ours, theirs = set(data.training.labels.groups), set(data.validation.labels.groups)
     assert ours and theirs and not ours & theirs
     assert data.training.labels.num_hands + data.validation.labels.num_hands == 24
+
+
+@pytest.mark.parametrize("channels, text", [(1, None), (5, "vgg.h5: 'conv1_1/kernel' is (3, 3, 3, 5) in the file and")])
+def test_layers_of_a_plain_keras_file_are_taken_by_name_and_named_where_they_do_not_fit(capfd, hands, channels, text):
+    with h5py.File("vgg.h5", "w") as file:
+        file["conv1_1/conv1_1_W_1:0"] = np.ones((3, 3, 3, channels), np.float32)
+    status, said = call(capfd, f"--datapath={hands}", "--checkpoint=vgg.h5")
+    assert (status, "used 1 arrays: conv1_1/kernel" in said) == ((0, True) if text is None else (1, False))
+    assert text is None or f"error: --checkpoint={text}" in said
 
 
 def test_validation_on_other_joints_is_refused(capfd, hands):

@@ -250,6 +250,20 @@ def test_a_finished_run_is_left_as_it_is(engine, labels, tmp_path, lines):
     assert any("complete at step 4" in line for line in lines)
 
 
+def test_another_run_is_gone_on_with_under_a_new_name(shared_engine, engine, labels, tmp_path, monkeypatch):
+    monkeypatch.setattr(training, "validate", lambda *_: never_better()._replace(error_percent=1.0))
+    training.Run(engine, data(labels), settings(tmp_path / "old", 4)).train()
+    start = checkpoints.load_newest(tmp_path / "old")
+    assert start.step == 4 and start.state["progress"]["best"] == 1.0
+    with pytest.raises(checkpoints.BadCheckpoint, match="--checkpoint: that run has done 4 steps, which --st"):
+        training.Run(engine, data(labels), settings(tmp_path / "new", 4), start)
+    assert not (tmp_path / "new").exists()
+    monkeypatch.setattr(training, "validate", never_better)   # 5 %: on these pictures it begins at less
+    outcome = training.Run(engine, data(labels), settings(tmp_path / "new", 6), start).train()
+    assert (outcome.step, outcome.progress.best, outcome.progress.best_step) == (6, 5.0, 6)
+    assert checkpoints.best_path(tmp_path / "new").exists() and saved_steps(tmp_path / "new")[-1] == 6
+
+
 def test_other_flags_under_the_same_tag_are_warned_of_and_the_old_ones_kept(engine, labels, tmp_path, lines):
     training.Run(engine, data(labels), settings(tmp_path, 2, flags="--lr=1\n--tag=x\n")).train()
     training.Run(engine, data(labels), settings(tmp_path, 4, flags="--lr=2\n--tag=x\n")).train()
