@@ -16,6 +16,7 @@ from cpm_hand.rendering import scene
 
 FOLDER = "synth_rendered"  # the reader of CMU's synthetic hands knows it
 RECORD = "rendered.json"   # beside the folder: what the set was made with
+PART = 32                  # pictures that a worker gets at a time
 
 
 def write(out, count: int, *, seed: int = 0, options: scene.Options | None = None, workers: int = 1) -> Iterator[int]:
@@ -57,7 +58,7 @@ def write(out, count: int, *, seed: int = 0, options: scene.Options | None = Non
     context = multiprocessing.get_context("spawn")
     pool = concurrent.futures.ProcessPoolExecutor(workers, mp_context=context)
     try:
-        parts = [missing[start:start + 32] for start in range(0, len(missing), 32)]
+        parts = [missing[start:start + PART] for start in range(0, len(missing), PART)]
         for done in concurrent.futures.as_completed([pool.submit(_write_part, make, part) for part in parts]):
             yield from done.result()
     except concurrent.futures.process.BrokenProcessPool:
