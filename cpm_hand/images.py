@@ -21,7 +21,7 @@ from tqdm import tqdm
 
 BORDER = (128, 128, 128)  # what lies outside a picture, in training and in use; the nets read it as zero
 MAX_PIXELS = 178_956_970  # a larger picture is refused before its pixels take the memory: Pillow's own limit
-FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")  # what OpenCV reads, of Pillow's names
+FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")  # that OpenCV reads
 LONGEST_SIDE = 32_766     # px; cv2.warpAffine takes no longer one
 
 # Where a segment of a JPEG begins; in its coded data nothing looks like it.

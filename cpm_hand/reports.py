@@ -30,9 +30,12 @@ def configure_logging() -> None:
 def versions() -> dict[str, str]:
     """What a result depends on: packages, Python, threads, and the commit when run from a checkout."""
     try:
-        commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=pathlib.Path(__file__).parent, check=True,
-                                capture_output=True, text=True, timeout=10).stdout.strip()
-    except (OSError, subprocess.SubprocessError):
+        package = pathlib.Path(__file__).resolve().parent
+        top, commit = subprocess.run(["git", "rev-parse", "--show-toplevel", "HEAD"], cwd=package, check=True,
+                                     capture_output=True, text=True, timeout=10).stdout.splitlines()
+        if pathlib.Path(top).resolve() != package.parent:
+            commit = "unknown"  # installed somewhere below another project's checkout
+    except (OSError, ValueError, subprocess.SubprocessError):
         commit = "unknown"
     return {"cpm_hand": __version__, "commit": commit, "python": platform.python_version(),
             "tensorflow": tf.__version__, "keras": keras.__version__, "numpy": np.__version__,

@@ -384,6 +384,7 @@ def test_an_evaluation_without_one_usable_hand_is_one_line(run, tmp_path, capsys
     (["--data=cmu_manual=x"], "error: --evaluate needs a labelled set, --data=NAME=DIR, and --data needs --evaluate."),
     (["--evaluate", "--data=mine=x"], "error: --data=mine=x: unknown dataset 'mine'"),
     (["--evaluate", "--data=cmu_manual=none"], "error: none: no such folder"),
+    (["--evaluate", "--data=cmu_manual=none:2"], "error: --evaluate takes no :WEIGHT behind --data=NAME=DIR"),
     (["--evaluate", "--data=cmu_manual=x", "--write_csv=x.csv"], "error: --write_csv is not for --evaluate, which"),
     (["--evaluate", "--data=cmu_manual=x", "--box=1,2,3,4"], "error: --box is not for --evaluate, which"),
 ])
@@ -455,7 +456,8 @@ def test_a_name_whose_bytes_are_no_text_is_printed_and_written(run, photo, tmp_p
     with open(odd, "wb") as file:
         file.write(photo.read_bytes())
     environment = {**os.environ, "PYTHONIOENCODING": "utf-8:strict"}  # what most terminals have
-    result = subprocess.run([sys.executable, SCRIPT, f"--graph-path={run}", "--threshold=0", "--write_csv=a.csv", photo, odd],
-                            cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300, check=False)
+    arguments = [f"--graph-path={run}", "--threshold=0", "--write_csv=a.csv", photo, odd]
+    result = subprocess.run([sys.executable, SCRIPT, *arguments], cwd=tmp_path, env=environment, capture_output=True,
+                            text=True, timeout=300, check=False)
     assert (result.returncode, result.stderr) == (0, "") and r"caf\udce9.png" in result.stdout
     assert b"caf\xe9.png" in (tmp_path / "a.csv").read_bytes()

@@ -167,7 +167,7 @@ def png_header(width, height):
 @pytest.mark.parametrize("width, height", [(16_320, 12_240), (100_000, 100_000), (178_956_971, 1)])
 def test_an_absurdly_large_picture_is_refused_from_its_header(tmp_path, width, height):
     (tmp_path / "a.png").write_bytes(png_header(width, height))
-    with pytest.raises(images.BadImage, match=r"a\.png: more than the 178956970 pixels allowed; scale the picture down"):
+    with pytest.raises(images.BadImage, match=r"a\.png: more than the 178956970 pixels allowed; scale the pic"):
         images.read(tmp_path / "a.png")
 
 

@@ -33,6 +33,8 @@ def run(pictures: list[str], values: flags.FlagValues) -> int:
     folder = pathlib.Path(values.output_dir or "out/evaluation")
     artefacts = dict(zip(values.graph_path, results.unique_names(values.graph_path)))
     sources = sets.parse(values.data)
+    if any(source.weight is not None for source in sources):
+        raise ValueError("--evaluate takes no :WEIGHT behind --data=NAME=DIR: each hand is measured once.")
     names = results.unique_names([f"{source.name}_{pathlib.Path(source.folder).name}.x" for source in sources])
     skipped = False
     for source, name in zip(sources, names):
