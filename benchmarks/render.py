@@ -35,8 +35,8 @@ def rates(size: int) -> list[float]:
     """Pictures per second of each turn, all workers together."""
     found = []
     options = scene.Options(size=(size, size))
-    # A worker gets a part at a time: of four for each, its last may be taken in the last quarter alone.
-    count = max(2 * _COUNT.value, 4 * writer.PART * _WORKERS.value if _WORKERS.value > 1 else 0)
+    # A worker takes a part at a time; with four for each of them, none runs out of work before the last quarter.
+    count = max(8, 2 * _COUNT.value, 4 * writer.PART * _WORKERS.value if _WORKERS.value > 1 else 0)
     for turn in range(_REPEATS.value):
         with tempfile.TemporaryDirectory() as folder:
             for _ in writer.write(folder, count, seed=turn, options=options, workers=_WORKERS.value):

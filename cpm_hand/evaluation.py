@@ -8,7 +8,6 @@ that is reported in a picture without one as a false detection.
 import io
 import json
 import pathlib
-import reprlib
 import time
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
@@ -18,6 +17,7 @@ from scipy.optimize import linear_sum_assignment
 from tqdm import tqdm
 
 from cpm_hand import geometry, images, metrics, scores
+from cpm_hand.hand import difference
 from cpm_hand.labels import Labels
 
 PROTOCOLS = {"G": "crop around the true tight box", "W": "whole picture, the hand is to be found"}
@@ -164,11 +164,9 @@ def _check_joints(artefact, labels: Labels) -> None:
     """Refuse a net whose joints are not those of the labels: by their numbers alone a swap would not be noticed."""
     if not hasattr(artefact, "skeleton"):
         return  # a plain function does not say what its joints are called
-    theirs, ours = artefact.skeleton.names, labels.skeleton.names
-    if theirs != ours:
-        order = " the same in another order," if sorted(theirs) == sorted(ours) else ""
-        raise ValueError(f"{artefact.path} finds {len(theirs)} joints, {reprlib.repr(theirs)}, and the labels have"
-                         f"{order} {len(ours)}, {reprlib.repr(ours)}; evaluate it on a set of its own joints.")
+    if unlike := difference(artefact.skeleton.names, labels.skeleton.names):
+        raise ValueError(f"{artefact.path} has other joints than the labels: {unlike}; evaluate it on a set of its own "
+                         f"joints, or give the set's the net's names where they are the same.")
 
 
 def most_hands(labels: Labels) -> int:

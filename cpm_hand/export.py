@@ -232,7 +232,7 @@ def _check(name: str, choice: Choice, path: pathlib.Path) -> None:
         if path.is_file() or (found and saved_model.version_folder(path) is None):
             raise ValueError(f"{path}: exists and is not a SavedModel, so it is not replaced; "
                              f"remove it or give another place with --output_dir.")
-        others = sorted(found - {saved_model.VERSION})
+        others = sorted(name for name in found - {saved_model.VERSION} if not name.startswith("."))
         if others and saved_model.version_folder(path) != path:
             raise ValueError(f"{path}: holds {', '.join(others)} besides version {saved_model.VERSION}, which would be "
                              f"lost; give another place with --output_dir.")

@@ -60,6 +60,19 @@ def _finger(number: int) -> tuple[int, ...]:
     return tuple(range(1 + 4 * number, 5 + 4 * number))
 
 
+def difference(theirs: tuple[str, ...], ours: tuple[str, ...]) -> str | None:
+    """How two orders of joints differ, for people; None where they do not.
+
+    >>> difference(("wrist", "tip"), ("wrist", "tip", "nose"))
+    "2 joints against 3, and joint 2 is nothing against 'nose'"
+    """
+    if theirs == ours:
+        return None
+    joint = next((joint for joint, (a, b) in enumerate(zip(theirs, ours)) if a != b), min(len(theirs), len(ours)))
+    one, other = (repr(names[joint]) if joint < len(names) else "nothing" for names in (theirs, ours))
+    return f"{len(theirs)} joints against {len(ours)}, and joint {joint} is {one} against {other}"
+
+
 HAND = Skeleton(
     names=("wrist",) + tuple(
         f"{finger}_{joint}" for number, finger in enumerate(FINGERS)

@@ -10,7 +10,6 @@ import os
 import pathlib
 import re
 import tempfile
-import warnings
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 
@@ -21,13 +20,11 @@ from tqdm import tqdm
 
 BORDER = (128, 128, 128)  # what lies outside a picture, in training and in use; the nets read it as zero
 MAX_PIXELS = 178_956_970  # a larger picture is refused before its pixels take the memory: Pillow's own limit
-FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")  # that OpenCV reads
+KINDS = ("AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "SUN", "TIFF", "WEBP")  # that OpenCV reads, too
 LONGEST_SIDE = 32_766     # px; cv2.warpAffine takes no longer one
 
 # Where a segment of a JPEG begins; in its coded data nothing looks like it.
-_MARKER = re.compile(rb"\xff([^\x00\x01\xd0-\xd8\xff])")
-# Half of its limit makes Pillow warn; ours decides. Last in line: who has a filter for it keeps that.
-warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning, append=True)
+_MARKER = re.compile(rb"\xff([\xc0-\xcf\xd9-\xfe])")
 
 
 class BadImage(ValueError):
@@ -45,16 +42,17 @@ def read_size(path, data: bytes | None = None) -> tuple[int, int]:
         BadImage: no such file, empty, not an image, or absurdly large.
     """
     try:
-        with Image.open(path if data is None else io.BytesIO(data), formats=FORMATS) as image:
+        with Image.open(path if data is None else io.BytesIO(data), formats=KINDS) as image:
             width, height = image.size
     except FileNotFoundError:
         raise BadImage(f"{path}: no such image file.") from None
-    except Image.DecompressionBombError:
-        width = height = math.inf  # Pillow keeps to itself how many they are
+    except Image.DecompressionBombError as error:
+        raise BadImage(f"{path}: {error} Scale the picture down.") from None
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError, RuntimeError) as error:
         raise BadImage(f"{path}: {_what_is_wrong(path, error)}; expected a JPEG or PNG picture.") from None
     if width * height > MAX_PIXELS:
-        raise BadImage(f"{path}: more than the {MAX_PIXELS} pixels allowed; scale the picture down.")
+        raise BadImage(f"{path}: {width} x {height} pixels are more than the {MAX_PIXELS} allowed; "
+                       f"scale the picture down.")
     return width, height
 
 
@@ -74,7 +72,7 @@ def read(path, honour_exif: bool = False) -> np.ndarray:
     """Decode a picture file.
 
     Args:
-        path: a JPEG or PNG file (or anything else that OpenCV reads).
+        path: a JPEG or PNG file, or another of KINDS.
         honour_exif: turn the picture as its EXIF orientation says. False for training sets, whose labels are
             in the stored pixels; True for pictures that people give.
 

@@ -2,13 +2,13 @@
 
 import logging
 import os
-import reprlib
 from typing import NamedTuple
 
 import numpy as np
 
 from cpm_hand import datasets, labels
 from cpm_hand.augment import AUGMENTATIONS
+from cpm_hand.hand import difference
 from cpm_hand.labels import Labels
 from cpm_hand.pipeline import Data, Loader, Mixture
 
@@ -137,15 +137,15 @@ def prepare(training: list[Source], validation: list[Source], choice: Choice) ->
 
 def _check_validation(held_back: Labels, together: Labels) -> None:
     """Refuse validation on other joints, and tell of validation on what is trained on."""
-    ours, theirs = together.skeleton.names, held_back.skeleton.names
-    if held_back.num_hands and theirs != ours:
-        raise ValueError(f"--validation_data has {len(theirs)} joints, {reprlib.repr(theirs)}, and the training sets "
-                         f"have {len(ours)}, {reprlib.repr(ours)}; validate on the same joints in the same order.")
+    unlike = difference(held_back.skeleton.names, together.skeleton.names)
+    if held_back.num_hands and unlike:
+        raise ValueError(f"--validation_data has other joints than the training sets: {unlike}; validate on the same "
+                         f"joints in the same order, under the same names.")
     trained_on = set(map(os.path.abspath, together.paths.tolist()))
     seen = sum(os.path.abspath(path) in trained_on for path in set(held_back.paths.tolist()))
     if seen:
-        LOGGER.warning("%d of the validation pictures are trained on, too: error and PCK will say how well they are "
-                       "remembered. Leave --validation_data out, or name pictures of its own.", seen)
+        LOGGER.warning("%d of the validation pictures are trained on, too, for two of the sets hold them: error and "
+                       "PCK will say how well they are remembered. Leave one of the two out.", seen)
 
 
 def _read(source: Source, choice: Choice) -> Labels:

@@ -79,5 +79,5 @@ def _groups(names: list[str]) -> tuple[tuple[str, tuple[int, ...]], ...]:
         return (("all joints", tuple(range(len(names)))),)
     groups = {stem: tuple(joint for joint, other in enumerate(stems) if other == stem) for stem in stems}
     # A group is not called like one of its joints, for numbers of both are told apart by name.
-    return tuple((f"all {stem}" if len(joints) > 1 and stem in names else stem, joints)
+    return tuple((f"{stem} joints" if len(joints) > 1 and stem in names else stem, joints)
                  for stem, joints in groups.items())

@@ -73,10 +73,12 @@ class Run:
         source = checkpoints.step_path(self.settings.run_dir, found.step) if found else "--checkpoint"
         LOGGER.info("Restore from checkpoint...")
         self.engine.restore(checkpoint, source)
-        if not found and checkpoint.step >= self.settings.schedule.total_steps:
+        total = self.settings.schedule.total_steps
+        if not found and checkpoint.step >= total:
             raise checkpoints.BadCheckpoint(
-                f"{source}: that run has done {checkpoint.step} steps, which --steps counts, too: give more, or its "
-                f"{checkpoints.best_path('')} to begin at 0 with its weights.")
+                f"{source}: that run has done {checkpoint.step} steps, which count, too, and this one would end at "
+                f"{total}: give more --steps or --max_epoch, or its {checkpoints.best_path('')} to begin at 0 with its "
+                f"weights.")
         try:
             self.step, self.progress = checkpoint.step, Progress(**checkpoint.state["progress"])
             if not found:  # what was best there was so on other pictures, perhaps; this run has its own best

@@ -194,7 +194,7 @@ def test_joints_whose_names_have_nothing_in_common_are_one_group():
 
 
 def test_a_group_is_not_called_like_one_of_its_joints():
-    assert skeletons.from_names(["spine", "spine1", "nose"], ())[1].groups == (("all spine", (0, 1)), ("nose", (2,)))
+    assert skeletons.from_names(["spine", "spine1", "nose"], ())[1].groups == (("spine joints", (0, 1)), ("nose", (2,)))
 
 
 def test_hands_from_coco_and_from_cmu_can_be_mixed(tmp_path):

@@ -471,13 +471,13 @@ def test_a_net_of_other_joints_is_refused(tmp_path, protocol):
 
 
 @pytest.mark.parametrize("names, said", [
-    (HAND.names[1:] + HAND.names[:1], "have the same in another order, 21"),
-    (("tail", *HAND.names[1:]), "have 21"),
+    ((*HAND.names[:19], "little_tip", "little_dip"), "joint 19 is 'little_tip' against 'little_dip'"),
+    (("tail", *HAND.names[1:]), "joint 0 is 'tail' against 'wrist'"),
 ])
 def test_joints_of_the_same_number_and_other_names_are_refused_before_any_work_is_done(tmp_path, names, said):
     predictor = Fake({0: [hand()]})
     predictor.artefact = SimpleNamespace(path="net.pb", skeleton=HAND._replace(names=names))
-    with pytest.raises(ValueError, match=rf"net\.pb finds 21 joints, .*, and the labels {said}, \('wrist'"):
+    with pytest.raises(ValueError, match=rf"net\.pb has other joints than the labels: 21 joints .* 21, and {said};"):
         evaluate(predictor, one(tmp_path))
     assert predictor.calls == []
     predictor.artefact.skeleton = HAND._replace(bones=())  # lines that are drawn, no joints

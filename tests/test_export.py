@@ -269,6 +269,14 @@ def test_versions_beside_the_one_that_is_written_are_not_lost(checkpoint, tmp_pa
     assert (tmp_path / "model/2/saved_model.pb").read_bytes() == b"old"
 
 
+def test_what_a_desktop_leaves_in_a_folder_does_not_keep_it_from_being_replaced(checkpoint, tmp_path, in_this_process):
+    (tmp_path / "model/1").mkdir(parents=True)
+    (tmp_path / "model/1/saved_model.pb").write_bytes(b"old")
+    (tmp_path / "model/.DS_Store").write_bytes(b"x")
+    export.export(checkpoint, {"saved_model": tmp_path / "model"})
+    assert (tmp_path / "model/1/saved_model.pb").read_bytes() != b"old"
+
+
 def test_the_description_of_an_older_artefact_of_another_format_goes_with_it(model, tmp_path, in_this_process):
     path = tmp_path / "hand.onnx"
     for name in ("opencv", "onnx"):
@@ -280,7 +288,7 @@ def test_the_description_of_an_older_artefact_of_another_format_goes_with_it(mod
 
 
 def test_a_package_that_is_missing_is_named_before_anything_is_written(checkpoint, tmp_path, monkeypatch):
-    monkeypatch.setitem(sys.modules, "tf2onnx", None)
+    monkeypatch.setitem(sys.modules, "tf2onnx.convert", None)
     with pytest.raises(ImportError, match=r"tf2onnx is needed .* pip install 'cpm_hand\[onnx\]'"):
         export.export(checkpoint, {"frozen_graph": tmp_path / "hand.pb", "onnx": tmp_path / "hand.onnx"})
     assert os.listdir(tmp_path) == []

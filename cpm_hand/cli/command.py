@@ -4,9 +4,11 @@ import os
 import pathlib
 import sys
 import tempfile
+import warnings
 from collections.abc import Callable
 
 from absl import app, flags
+from PIL import Image
 
 # Before TensorFlow is imported, or it does not count.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -26,6 +28,8 @@ def run_main(main: Callable) -> None:
     """
     if hasattr(sys.stdout, "reconfigure"):
         sys.stdout.reconfigure(errors="backslashreplace")  # as stderr: names of files may be no text at all
+    # At half of the size from which it refuses pictures, Pillow warns; `images.MAX_PIXELS` decides.
+    warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
     for flag in flags.FLAGS.get_flags_for_module(sys.modules[main.__module__]):
         # absl's --help lists the flags of the script, which is a shim without any of its own.
         flags.FLAGS.register_key_flag_for_module(sys.argv[0], flag)

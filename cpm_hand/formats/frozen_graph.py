@@ -93,13 +93,14 @@ def load(path: pathlib.Path) -> Loaded:
 
 
 def _doubtful(graph_def) -> list[str]:
-    """Operations that do more than compute: that have a state, or take texts, such as names of files."""
+    """Operations that do more than compute: that have a state, take texts, such as names of files, or map a file."""
     from tensorflow.core.framework import types_pb2
     from tensorflow.python.framework import op_def_registry
 
     def arithmetic(definition) -> bool:
         sides = [*definition.input_arg, *definition.output_arg]
-        return not definition.is_stateful and all(side.type != types_pb2.DT_STRING for side in sides)
+        return (not definition.is_stateful and all(side.type != types_pb2.DT_STRING for side in sides)
+                and definition.name != "ImmutableConst")
 
     found = {node.op for function in graph_def.library.function for node in function.node_def}
     found |= {node.op for node in graph_def.node}

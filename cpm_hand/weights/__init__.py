@@ -57,8 +57,7 @@ def load_by_name(model: "keras.Model", arrays: dict[str, np.ndarray]) -> Report:
     for name in used:
         if tuple(variables[name].shape) != tuple(arrays[name].shape):
             raise BadWeights(f"'{name}' is {tuple(arrays[name].shape)} in the file and "
-                             f"{tuple(variables[name].shape)} in the model; both need the same --width and the "
-                             f"same joints.")
+                             f"{tuple(variables[name].shape)} in the model: of another net, --width or joints.")
     for name in used:
         variables[name].assign(arrays[name])
     return Report(used, [name for name in arrays if name not in variables],
