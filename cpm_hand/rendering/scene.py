@@ -126,21 +126,21 @@ def render(seed: int, number: int, options: Options) -> Picture:
     if other is not None and not in_front:
         _composite(image, other.rgb, other.alpha, _srgb_table())
     _under_light(image, layer)
-    front = _things(rng, layer, camera, options.size)
-    for thing in front:
-        if not thing.is_in_front:
+    around = _things(rng, layer, camera, options.size)
+    for thing, before in around:
+        if before is not None:
             things.paste(image, thing)
     _composite(image, layer.rgb, layer.alpha, _srgb_table())
     cover = np.zeros((height, width), np.float32)
-    for thing in front:
-        if thing.is_in_front:
-            things.paste(image, thing)
-            _add_cover(cover, thing)
+    for thing, before in around:
+        if before is None or before.any():
+            things.paste(image, thing, before)
+            _add_cover(cover, thing, before)
     if in_front:
         _under_light(image, other)
         _composite(image, other.rgb, other.alpha, _srgb_table())
         np.maximum(cover, other.alpha, out=cover)
-    seen = _seen(layer, other, cover, front, in_front) if options.look == "thermal" else []
+    seen = _seen(layer, other, cover, around, in_front) if options.look == "thermal" else []
     image = _expose(rng, image, options, seen, camera)
     return Picture(image, _label(layer, camera, cover), quality,
                    *_layers(options, layer.depth_mm, layer.alpha, cover))
@@ -153,14 +153,14 @@ def _expose(rng, image: np.ndarray, options: Options, seen=(), camera=None) -> n
     return sensor.expose(rng, image, options.realism)
 
 
-def _seen(layer: hands.HandLayer, other, cover: np.ndarray, front: list[things.Layer], in_front: bool) -> list[tuple]:
+def _seen(layer: hands.HandLayer, other, cover: np.ndarray, around: list[tuple], in_front: bool) -> list[tuple]:
     """The hands in the picture, each with the share of every pixel in which nothing hides it: float32 [H, W]."""
     seen = [(layer, layer.alpha * (1 - cover))]
     if other is not None and in_front:
         seen.append((other, other.alpha))
     elif other is not None:
         above = layer.alpha.copy()
-        for thing in front:  # those behind the labelled hand lie on this one as well
+        for thing, _ in around:  # those behind the labelled hand lie on this one as well
             _add_cover(above, thing)
         seen.append((other, other.alpha * (1 - above)))
     return seen
@@ -239,8 +239,12 @@ def _darken(image, shade):
                     image[row, column, c] = np.uint8(image[row, column, c] * left)
 
 
-def _things(rng, layer: hands.HandLayer, camera: hands.Camera, size) -> list[things.Layer]:
-    """What is held (through the fist or on the palm's side), beside the hand, or before everything."""
+def _things(rng, layer: hands.HandLayer, camera: hands.Camera, size) -> list[tuple[things.Layer, np.ndarray | None]]:
+    """What is held (through the fist or on the palm's side), beside the hand, or before everything.
+
+    Returns:
+        Each thing, and where it lies before the hand: uint8 [H, W], 255 or 0; None is before all of it.
+    """
     width, height = size
     found = []
     if layer.held is not None and rng.random() < HELD:
@@ -248,18 +252,37 @@ def _things(rng, layer: hands.HandLayer, camera: hands.Camera, size) -> list[thi
         if (ends[:, 2] > 60).all():
             start, end = camera.project(ends)
             thick = 2 * layer.held.radius * camera.focal_px / ends[:, 2].mean()
-            # Held things lie between palm and fingers: whichever the camera is nearer to covers them.
-            in_front = ends[:, 2].mean() < layer.joints_mm[[4, 8, 12, 16, 20], 2].mean()
-            found.append(things.hold(rng, start, end, width, height, thickness=float(max(thick, 3.0)),
-                                     is_in_front=bool(in_front)))
+            held = things.hold(rng, start, end, width, height, thickness=float(max(thick, 3.0)))
+            found.append((held, _before(layer, camera)))
     elif rng.random() < NEAR_THING:
         one, other = layer.keypoints[rng.choice([4, 8, 12])], layer.keypoints[rng.choice([0, 5, 17])]
         away = (one - other) * rng.uniform(0.3, 1.2)
-        found.append(things.hold(rng, other + 0.2 * away, one + away, width, height,
-                                 is_in_front=bool(rng.random() < 0.4)))
+        before = None if rng.random() < 0.4 else np.zeros((height, width), np.uint8)
+        found.append((things.hold(rng, other + 0.2 * away, one + away, width, height), before))
     if rng.random() < OCCLUDER:
-        found.append(things.occluder(rng, width, height))
+        found.append((things.occluder(rng, width, height), None))
     return found
+
+
+def _before(layer: hands.HandLayer, camera: hands.Camera) -> np.ndarray:
+    """Where the rod that the fingers close around is nearer to the camera than the hand: uint8 [H, W], 255 or 0.
+
+    So the palm lies behind what is held and the fingers before it, or the other way round. What is painted along the
+    rod may be thicker than it: beyond its silhouette the rod is taken to be as near as where a ray comes closest.
+    """
+    height, width = layer.alpha.shape
+    (start, end), radius = layer.held.ends, layer.held.radius
+    axis = (end - start) / max(np.linalg.norm(end - start), 1e-9)  # of a ball 0, which the same formula is right for
+    x, y = np.meshgrid((np.arange(width) - camera.centre_px[0]) / camera.focal_px,
+                       (np.arange(height) - camera.centre_px[1]) / camera.focal_px)
+    # A point of the ray (x, y, 1) * depth on an endless cylinder: a depth^2 - 2 b depth + c = 0.
+    along = x * axis[0] + y * axis[1] + axis[2]
+    a = x * x + y * y + 1 - along * along
+    b = x * start[0] + y * start[1] + start[2] - along * (start @ axis)
+    c = start @ start - (start @ axis) ** 2 - radius * radius
+    depth = (b - np.sqrt(np.maximum(b * b - a * c, 0))) / np.maximum(a, 1e-9)
+    depth = np.clip(depth, min(start[2], end[2]) - radius, max(start[2], end[2]) + radius)
+    return np.where((layer.alpha > 0) & (depth < layer.depth_mm), np.uint8(255), np.uint8(0))
 
 
 @functools.cache
@@ -282,10 +305,11 @@ def _composite(image, rgb, alpha, table):
                     image[row, column, c] = np.uint8(image[row, column, c] * (one - share) + value * share + half)
 
 
-def _add_cover(cover: np.ndarray, thing: things.Layer) -> None:
+def _add_cover(cover: np.ndarray, thing: things.Layer, where: np.ndarray | None = None) -> None:
     height, width = thing.alpha.shape
-    window = cover[thing.y:thing.y + height, thing.x:thing.x + width]
-    np.maximum(window, thing.alpha / np.float32(255), out=window)
+    window = slice(thing.y, thing.y + height), slice(thing.x, thing.x + width)
+    share = thing.alpha / np.float32(255)
+    np.maximum(cover[window], share if where is None else share * (where[window] > 0), out=cover[window])
 
 
 def _label(layer: hands.HandLayer, camera: hands.Camera, cover: np.ndarray) -> dict:

@@ -1,7 +1,7 @@
 """Things in or before a hand: pen, phone, cup, ball, stick, book; each a small painted layer with its alpha.
 
 A thing is laid out along a line from `start` to `end` in px of the picture (from thumb tip to index tip, or across the
-palm), and the caller says by the order of pasting, with the hand's own mask between, what covers what.
+palm), and the caller says by the order of pasting, and by a mask, what covers what.
 """
 
 import math
@@ -24,7 +24,6 @@ class Layer(NamedTuple):
     alpha: np.ndarray  # uint8 [h, w], 255 where it covers
     x: int  # of its left column, px of the picture
     y: int  # of its top row
-    is_in_front: bool  # before the hand, or between hand and background
 
 
 def _pen(canvas, a, b, thick):
@@ -109,7 +108,7 @@ THINGS = {  # name -> (draw(canvas, start, end, thickness), (least, most) of the
 
 
 def hold(rng: np.random.Generator, start, end, width: int, height: int, kind: str | None = None,
-         thickness: float | None = None, is_in_front: bool = False) -> Layer:
+         thickness: float | None = None) -> Layer:
     """Paint a thing along a line.
 
     Args:
@@ -120,7 +119,6 @@ def hold(rng: np.random.Generator, start, end, width: int, height: int, kind: st
         height: of the picture, px.
         kind: one of `THINGS`; None draws one.
         thickness: px, across the line; None draws what is usual for the kind.
-        is_in_front: goes into the layer as it is.
 
     Returns:
         A Layer, which is 1 x 1 and clear if the thing lies outside the picture.
@@ -138,8 +136,8 @@ def hold(rng: np.random.Generator, start, end, width: int, height: int, kind: st
     reach = 0.75 * thickness + 0.12 * length + 3
     low = np.floor(np.minimum(start, end) - reach)
     high = np.ceil(np.maximum(start, end) + reach)
-    return _layer(rng, low, high, (width, height), lambda canvas, origin: draw(canvas, start - origin, end - origin,
-                                                                               thickness), is_in_front)
+    return _layer(rng, low, high, (width, height),
+                  lambda canvas, origin: draw(canvas, start - origin, end - origin, thickness))
 
 
 def occluder(rng: np.random.Generator, width: int, height: int) -> Layer:
@@ -153,19 +151,19 @@ def occluder(rng: np.random.Generator, width: int, height: int) -> Layer:
     if rng.random() < 0.35:
         tone, radius = people.skin_colour(rng), side * rng.uniform(0.03, 0.12)
         return _layer(rng, (0, 0), (width, height), (width, height),
-                      lambda canvas, origin: people.arm(canvas, start - origin, end - origin, radius, tone), True)
-    return hold(rng, start, end, width, height, is_in_front=True)
+                      lambda canvas, origin: people.arm(canvas, start - origin, end - origin, radius, tone))
+    return hold(rng, start, end, width, height)
 
 
-def _layer(rng, low, high, size, draw, is_in_front):
+def _layer(rng, low, high, size, draw):
     low, high = np.clip(low, 0, size).astype(int), np.clip(high, 0, size).astype(int)
     if (high <= low).any():
-        return Layer(np.zeros((1, 1, 3), np.uint8), np.zeros((1, 1), np.uint8), 0, 0, is_in_front)
+        return Layer(np.zeros((1, 1, 3), np.uint8), np.zeros((1, 1), np.uint8), 0, 0)
     canvas = Canvas(rng, *(int(v) for v in high - low))
     draw(canvas, low)
     canvas.materials[0] = canvas.materials[1]  # edges must not fade to black
     alpha = cv2.resize(np.uint8(255) * (canvas.labels > 0), (canvas.width, canvas.height), interpolation=cv2.INTER_AREA)
-    return Layer(canvas.paint(), alpha, int(low[0]), int(low[1]), is_in_front)
+    return Layer(canvas.paint(), alpha, int(low[0]), int(low[1]))
 
 
 def paste(image: np.ndarray, layer: Layer, mask: np.ndarray | None = None) -> None:
