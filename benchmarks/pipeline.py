@@ -30,8 +30,8 @@ from cpm_hand import nets, sets
 from cpm_hand.pipeline import Data
 
 _DATA = flags.DEFINE_multi_string("data", [], "NAME=DIR of a set to use instead of pictures made here.")
-_AUGMENT = flags.DEFINE_multi_enum("augment", ["none", "default", "strong"], ["none", "default", "strong"],
-                                   "Augmentation to measure; repeat it for several.")
+_LEVELS = ["none", "light", "default", "strong"]
+_AUGMENT = flags.DEFINE_multi_enum("augment", _LEVELS, _LEVELS, "Augmentation to measure; repeat it for several.")
 _SIZE = flags.DEFINE_integer("size", 368, "Side of the input, px; a multiple of 8.", lower_bound=8)
 _BATCHSIZE = flags.DEFINE_integer("batchsize", 16, "Pictures in a batch.", lower_bound=1)
 _PICTURES = flags.DEFINE_integer("pictures", 64, "Files to make, or to use of --data.", lower_bound=1)

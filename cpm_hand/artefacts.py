@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from cpm_hand import nets
+from cpm_hand import geometry, nets
 
 OUTPUTS = ("belief_maps", "stages", "keypoints", "presence")
 DESCRIPTION = "cpm_hand.json"  # name of the description, wherever a format keeps it
@@ -24,11 +24,13 @@ class Description(NamedTuple):
         spec: of the net inside; None where the artefact does not say.
         hands: "both" or "right": which hands the net was trained on.
         presence_threshold: presence below which there is no hand; None where it was not measured.
+        crop_factor: side of the square that the net is to be shown over the longer side of the tight joint box.
     """
 
     spec: nets.Spec | None = None
     hands: str = "both"
     presence_threshold: float | None = None
+    crop_factor: float = geometry.CROP_FACTOR
 
 
 class Loaded(NamedTuple):
@@ -63,24 +65,27 @@ def describe(text: str | bytes | None, where) -> Description:
         data = json.loads(text)
         spec = nets.Spec.from_json(data["spec"])
         nets.find(spec.net)
-        threshold = data.get("presence_threshold")
-        return checked(Description(spec, data.get("hands", "both"), None if threshold is None else float(threshold)))
+        return of_state(spec, data)
     except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError) as error:
         raise BadArtefact(f"{where}: not the description of an artefact ({first_line(error)}). Export it "
                           f"again, or remove the description to have the standard hand assumed.") from error
 
 
-def checked(description: Description) -> Description:
-    """The same, where its values can be.
+def of_state(spec: nets.Spec, state: dict) -> Description:
+    """What a description's file or a checkpoint's state says of a net; the usual where it does not say.
 
     Raises:
-        ValueError: hands or a threshold that there cannot be.
+        ValueError: hands, a threshold or a crop that there cannot be.
     """
+    known = {name: state[name] for name in ("hands", "presence_threshold", "crop_factor") if name in state}
+    description = Description(spec, **known)
     if description.hands not in ("both", "right"):
         raise ValueError(f"hands is 'both' or 'right', got {description.hands!r}")
     threshold = description.presence_threshold
     if threshold is not None and not (isinstance(threshold, (int, float)) and 0 <= threshold <= 1):
         raise ValueError(f"presence_threshold is 0 to 1, got {threshold!r}")
+    if not (isinstance(description.crop_factor, (int, float)) and 1 <= description.crop_factor <= 10):
+        raise ValueError(f"crop_factor is 1 to 10, got {description.crop_factor!r}")
     return description
 
 

@@ -13,7 +13,7 @@ import numpy as np
 
 import cpm_hand
 from cpm_hand import checkpoints, images, inference, parity, quantization, runtimes, sets, shipped
-from cpm_hand.artefacts import BadArtefact, optional
+from cpm_hand.artefacts import BadArtefact, Description, optional
 from cpm_hand.formats import FORMATS, saved_model
 
 REPORT = "parity.json"   # usual name of what `write_report` writes, beside the artefacts
@@ -119,11 +119,12 @@ def export(checkpoint_path, destinations: dict[str, str | os.PathLike], choice: 
     reference = model_of()
     model = reference if choice.maps else model_of(maps=False)
     if choice.precision == "int8":
-        model = quantization.int8(model, _calibration(calibration_data, spec.size, description.hands))
+        model = quantization.int8(model, _calibration(calibration_data, spec.size, description))
     pictures = parity.rendered(spec.size, num_pictures, spec.skeleton.num_joints)
     metadata = {"spec": spec.to_json(), "source": pathlib.Path(checkpoint_path).name,
                 "step": checkpoint.step, "averaged": bool(checkpoint.ema), "version": cpm_hand.__version__,
                 "hands": description.hands, "presence_threshold": description.presence_threshold,
+                "crop_factor": description.crop_factor,
                 "precision": choice.precision, "input": "image: uint8 RGB [B, size, size, 3]",
                 "outputs": list(model.output)}
     written = []
@@ -138,11 +139,12 @@ def export(checkpoint_path, destinations: dict[str, str | os.PathLike], choice: 
     return written
 
 
-def _calibration(data: str | None, size: int, hands: str) -> np.ndarray:
+def _calibration(data: str | None, size: int, description: Description) -> np.ndarray:
     """Pictures from which the ranges of an int8 net come, cropped as the training pipeline crops: uint8 [N, …, 3]."""
     if data is None:
         return parity.rendered(size, NUM_CALIBRATION, seed=1).images  # others than those it is compared on
-    choice = sets.Choice(size, batch_size=1, augmentation="none", hands=hands, validation_fraction=0.0)
+    choice = sets.Choice(size, batch_size=1, augmentation="none", hands=description.hands,
+                         crop_factor=description.crop_factor, validation_fraction=0.0)
     loader = sets.prepare(sets.parse([data]), [], choice).training
     # Spread over the set: neighbours are often frames of one film.
     rows = np.unique(np.linspace(0, loader.labels.num_hands - 1, NUM_CALIBRATION).astype(int))

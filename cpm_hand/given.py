@@ -11,16 +11,18 @@ from cpm_hand import geometry, images
 _MISSING = object()
 
 
-def checked(pictures: Iterable, boxes: Iterable | None) -> Iterator[tuple[np.ndarray, list | None]]:
+def checked(pictures: Iterable, boxes: Iterable | None,
+            crop_factor: float = geometry.CROP_FACTOR) -> Iterator[tuple[np.ndarray, list | None]]:
     """Each picture with the squares around its boxes, read and checked as they are asked for.
 
     Args:
         pictures: uint8 [H, W, 3] RGB of any size, or picture files.
         boxes: for each picture float [N, 4], x, y, w, h in px, tight around each hand; None: no picture has any.
+        crop_factor: side of a square over the longer side of its box.
 
     Yields:
-        The picture, uint8 [H, W, 3], and its squares with the context that nets need, each float32 [4], x, y, w, h in
-        px; None where no boxes are given.
+        The picture, uint8 [H, W, 3], and its squares with the context that the net needs, each float32 [4], x, y, w,
+        h in px; None where no boxes are given.
 
     Raises:
         images.BadImage: a file is not a picture.
@@ -35,7 +37,7 @@ def checked(pictures: Iterable, boxes: Iterable | None) -> Iterator[tuple[np.nda
                              f"{'pictures and more boxes' if picture is _MISSING else 'boxes and more pictures'}.")
         pixels = _picture(picture)
         try:
-            squares = [geometry.widen(box) for box in _boxes(around, pixels.shape[1], pixels.shape[0])]
+            squares = [geometry.widen(box, crop_factor) for box in _boxes(around, pixels.shape[1], pixels.shape[0])]
         except ValueError as error:
             raise ValueError(f"{picture}: {error}" if isinstance(picture, (str, pathlib.Path)) else error) from None
         yield pixels, squares

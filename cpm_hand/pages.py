@@ -33,7 +33,7 @@ def beliefs(predictor: Predictor, picture: np.ndarray, hands: Sequence[Hand]) ->
     """
     artefact, (height, width) = predictor.artefact, picture.shape[:2]
     if not hands:
-        part = max(1 / geometry.CROP_FACTOR, 1 / max(width, height))  # a box has a pixel at least
+        part = max(1 / predictor.crop_factor, 1 / max(width, height))  # a box has a pixel at least
         whole = geometry.widen(geometry.whole_picture_box(width, height), part)
         hands = predictor(picture, [whole], outputs=True)
     background, outputs = artefact.target.background, hands[0].outputs

@@ -97,6 +97,8 @@ class Loader:
         size: side of the input, px.
         augmentation: how far pictures may be changed.
         hands: "both" mirrors at random when augmenting, "right" mirrors the left hands.
+        crop_factor: side of the crop over the longer side of the tight joint box; of a picture that is cropped
+            already, the middle is taken that is to the whole as this is to `geometry.CROP_FACTOR`.
         seed: of the augmentation.
         skip_bad: a picture that cannot be read becomes a grey one that trains nothing, so that the order of the
             others stays, and is listed in `bad`; the loss of its batch is lower by its share. Otherwise it
@@ -104,9 +106,10 @@ class Loader:
     """
 
     def __init__(self, labels: Labels, size: int, *, augmentation: Augmentation = AUGMENTATIONS["none"],
-                 hands: str = "both", seed: int = 0, skip_bad: bool = False):
+                 hands: str = "both", crop_factor: float = geometry.CROP_FACTOR, seed: int = 0,
+                 skip_bad: bool = False):
         self.labels, self.size, self.augmentation = labels, size, augmentation
-        self.hands, self.seed, self.skip_bad = hands, seed, skip_bad
+        self.hands, self.crop_factor, self.seed, self.skip_bad = hands, crop_factor, seed, skip_bad
         self.bad: dict[str, str] = {}
         self.failure: Exception | None = None
 
@@ -130,12 +133,12 @@ class Loader:
         keypoints = np.where(visible[:, None], keypoints, np.float32(0))
         supervised = self.labels.visible[sample] | ~self.labels.has_hand[sample]
         labelled = visible & geometry.inside(keypoints, self.size, self.size)
-        scale = np.float32(self.size / self.labels.boxes[sample][2])
+        scale = np.float32(self.size / self._box(sample)[2])
         return picture, keypoints, supervised, labelled, scale
 
     def matrix(self, rng: np.random.Generator, sample: int) -> np.ndarray:
         """Image px to input px for that sample: crop, mirror, then the random part."""
-        matrix = geometry.crop_matrix(self.labels.boxes[sample], self.size)
+        matrix = geometry.crop_matrix(self._box(sample), self.size)
         augmented = self.augmentation != AUGMENTATIONS["none"]
         if self.hands == "right":
             flip = self.labels.is_left[sample] == 1
@@ -146,6 +149,13 @@ class Loader:
         if augmented:
             matrix = geometry.compose(random_matrix(rng, self.size, self.augmentation), matrix)
         return matrix
+
+    def _box(self, sample: int) -> np.ndarray:
+        """The square that is cropped, x, y, w, h in image px."""
+        box = self.labels.boxes[sample]
+        if self.crop_factor == geometry.CROP_FACTOR:
+            return box
+        return geometry.widen(box, self.crop_factor / geometry.CROP_FACTOR)
 
     def _nothing(self):
         joints = self.labels.skeleton.num_joints

@@ -60,6 +60,7 @@ class Predictor:
         self.artefact = artefact if callable(artefact) else runtimes.load(artefact)
         self.max_hands, self.handedness, self.scales, self.batch_size = max_hands, handedness, scales, batch_size
         self.hands = hands or getattr(self.artefact, "hands", "both")
+        self.crop_factor = getattr(self.artefact, "crop_factor", geometry.CROP_FACTOR)
         own = getattr(self.artefact, "presence_threshold", None)
         self.threshold = next(value for value in (threshold, own, THRESHOLD) if value is not None)
 
@@ -102,7 +103,7 @@ class Predictor:
             ValueError: as for a call, or not as many boxes as pictures.
         """
         pictures, squares, views = [], [], 0
-        for picture, around in given.checked(images, boxes):
+        for picture, around in given.checked(images, boxes, self.crop_factor):
             pictures.append(picture)
             squares.append(around)
             # A search begins with many squares; what needs company are the few places that it looks at again.
@@ -131,7 +132,8 @@ class Predictor:
             return self._run(pictures, [self._look_at(around, scales) for around in squares], outputs)
         # What the threshold is for is what all looks say together: until then nothing is dropped.
         found = self._run(pictures, [_as_it_is(search.find(picture.shape[1], picture.shape[0], self.artefact.size,
-                                                           max_hands=self.max_hands)) for picture in pictures])
+                                                           max_hands=self.max_hands,
+                                                           crop_factor=self.crop_factor)) for picture in pictures])
         again = self._run(pictures, [
             self._look_at([hand.box for hand in hands], self.crop_scales(False), None if outputs else hands)
             for hands in found], outputs)

@@ -11,8 +11,8 @@ from typing import NamedTuple
 import keras
 import numpy as np
 
-from cpm_hand import checkpoints, inference, nets, shipped
-from cpm_hand.artefacts import OUTPUTS, BadArtefact, Description, Loaded, checked
+from cpm_hand import checkpoints, geometry, inference, nets, shipped
+from cpm_hand.artefacts import OUTPUTS, BadArtefact, Description, Loaded, of_state
 from cpm_hand.formats import FORMATS
 from cpm_hand.hand import HAND, Skeleton
 from cpm_hand.targets import BeliefMaps
@@ -43,6 +43,7 @@ class Artefact(NamedTuple):
         hands: "both", or "right" where the net knows right hands only and left ones are shown it mirrored.
         presence_threshold: presence below which there is no hand; None where nobody measured it.
         outputs: names of what a call gives.
+        crop_factor: side of the square to show the net over the longer side of the hand's tight joint box.
     """
 
     path: pathlib.Path
@@ -54,6 +55,7 @@ class Artefact(NamedTuple):
     hands: str = "both"
     presence_threshold: float | None = None
     outputs: tuple[str, ...] = OUTPUTS
+    crop_factor: float = geometry.CROP_FACTOR
 
     def __call__(self, images: np.ndarray) -> dict[str, np.ndarray]:
         """Run a batch of inputs.
@@ -105,7 +107,7 @@ def load(path) -> Artefact:
         raise BadArtefact(f"{path}: does not fit its description: size, joints and maps are "
                           f"{(size, joints, maps)}, expected {described}. Export it again.")
     return Artefact(path, kind, size, skeleton, target, function, description.hands, description.presence_threshold,
-                    tuple(outputs))
+                    tuple(outputs), description.crop_factor)
 
 
 def _sides(shape: list, rank: int) -> list:
@@ -199,8 +201,7 @@ def describe_checkpoint(checkpoint: checkpoints.Checkpoint) -> Description:
     Raises:
         ValueError: values that cannot be.
     """
-    return checked(Description(checkpoint.spec, checkpoint.state.get("hands", "both"),
-                               checkpoint.state.get("presence_threshold")))
+    return of_state(checkpoint.spec, checkpoint.state)
 
 
 # In the order of asking: whether it is one, from (path, first bytes of the file; empty for a folder), and its loader.

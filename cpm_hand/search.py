@@ -24,7 +24,8 @@ SURE = 0.4       # joints below this share of the better joints' score do not sa
 FAR = 2.5        # nor do those farther out than this many times the median distance from the middle
 
 
-def find(width: int, height: int, input_size: int, *, max_hands: int = 1) -> Generator[np.ndarray, Sequence, list]:
+def find(width: int, height: int, input_size: int, *, max_hands: int = 1,
+         crop_factor: float = geometry.CROP_FACTOR) -> Generator[np.ndarray, Sequence, list]:
     """Find the hands in a picture.
 
     First come `windows` of several sizes all over the picture. Around the joints of the strongest finds goes a new
@@ -36,6 +37,7 @@ def find(width: int, height: int, input_size: int, *, max_hands: int = 1) -> Gen
         height: of the picture, px.
         input_size: side of the net's input, px; windows smaller than it would show nothing new.
         max_hands: how many to return at most.
+        crop_factor: side of a square that is looked at again over the longer side of the joints' box in it.
 
     Yields:
         float32 [N, 4]: squares to look at, x, y, w, h in px; to be sent a list of what was seen in each.
@@ -46,7 +48,8 @@ def find(width: int, height: int, input_size: int, *, max_hands: int = 1) -> Gen
     squares = windows(width, height, input_size)
     in_windows = yield squares
     sides = {id(look): square[2] for look, square in zip(in_windows, squares)}
-    places = [_Place(look, sides[id(look)]) for look in strongest(in_windows, max(CANDIDATES, 2 * max_hands))]
+    places = [_Place(look, sides[id(look)], crop_factor)
+              for look in strongest(in_windows, max(CANDIDATES, 2 * max_hands))]
     looks = []                 # a window may show half a hand or two: it only says where to look
     for _ in range(ROUNDS):
         moving = [place for place in places if place.moves(width, height)]
@@ -66,13 +69,14 @@ def find(width: int, height: int, input_size: int, *, max_hands: int = 1) -> Gen
 class _Place:
     """What was seen last at one place, and the square that it was seen in; None where that was a window."""
 
-    def __init__(self, look, window_side: float):
+    def __init__(self, look, window_side: float, crop_factor: float):
         self.look, self.square, self.side, self.first_side = look, None, window_side, None
+        self.crop_factor = crop_factor
 
     def moves(self, width: int, height: int) -> bool:
         """Put the square around what was seen, and say whether that changes what one sees of the picture."""
         before, side_before = self.square, self.side
-        self.square = geometry.widen(joint_box(self.look.keypoints))
+        self.square = geometry.widen(joint_box(self.look.keypoints), self.crop_factor)
         if self.square[2] < SHRINK * side_before:
             self.square = geometry.widen(self.square, SHRINK * side_before / self.square[2])
         self.side = side = self.square[2]

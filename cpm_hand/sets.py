@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from cpm_hand import datasets, labels
+from cpm_hand import datasets, geometry, labels
 from cpm_hand.augment import AUGMENTATIONS
 from cpm_hand.hand import difference
 from cpm_hand.labels import Labels
@@ -37,6 +37,7 @@ class Choice(NamedTuple):
         batch_size: of all workers together.
         augmentation: row of `AUGMENTATIONS`.
         hands: "both" or "right".
+        crop_factor: side of the crop over the longer side of the tight joint box.
         seed: of order and augmentation.
         skip_bad: leave out and list what cannot be used.
         limit: use only the first so many hands of each training set; 0 is all.
@@ -47,6 +48,7 @@ class Choice(NamedTuple):
     batch_size: int
     augmentation: str = "default"
     hands: str = "both"
+    crop_factor: float = geometry.CROP_FACTOR
     seed: int = 0
     skip_bad: bool = False
     limit: int = 0
@@ -128,7 +130,8 @@ def prepare(training: list[Source], validation: list[Source], choice: Choice) ->
     sizes = [part.num_hands for part, _ in kept]
     weights = [source.weight for _, source in kept] if given else None
     LOGGER.info("%d training and %d validation pictures.", together.num_hands, held_back.num_hands)
-    common = {"hands": choice.hands, "seed": choice.seed, "skip_bad": choice.skip_bad}
+    common = {"hands": choice.hands, "crop_factor": choice.crop_factor, "seed": choice.seed,
+              "skip_bad": choice.skip_bad}
     return Data(
         Loader(together, choice.size, augmentation=AUGMENTATIONS[choice.augmentation], **common),
         Mixture(sizes, weights, choice.seed),

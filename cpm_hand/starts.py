@@ -2,7 +2,8 @@
 
 import pathlib
 
-from cpm_hand import checkpoints, hdf5, nets, transfer, weights
+from cpm_hand import checkpoints, hdf5, transfer, weights
+from cpm_hand.artefacts import Description, of_state
 from cpm_hand.engine import Engine
 from cpm_hand.foreign import BadWeights
 from cpm_hand.reports import LOGGER
@@ -10,7 +11,7 @@ from cpm_hand.reports import LOGGER
 DESCRIBED = (checkpoints.SUFFIX, hdf5.SUFFIX)  # files that may say what net they are of
 
 
-def describe(run_dir: str, path: pathlib.Path | None) -> tuple[nets.Spec | None, str | None]:
+def describe(run_dir: str, path: pathlib.Path | None) -> Description:
     """What net a run goes on with: its own once it has a checkpoint, else that of `path`.
 
     Every machine reads it, for all must build the same net.
@@ -20,20 +21,23 @@ def describe(run_dir: str, path: pathlib.Path | None) -> tuple[nets.Spec | None,
         path: --checkpoint, None where there is none.
 
     Returns:
-        spec and which hands it learned, "both" or "right"; None where nothing says.
+        Description: its spec, None where nothing says, and what it was shown; the usual where nothing says.
 
     Raises:
         ValueError: there is no such file.
         checkpoints.BadCheckpoint: a file is damaged or something else.
     """
-    found = None
+    found, source = None, path
     if checkpoints.steps(run_dir):
-        found = checkpoints.peek(run_dir)  # whatever became of --checkpoint meanwhile
+        found, source = checkpoints.peek(run_dir), run_dir  # whatever became of --checkpoint meanwhile
     elif path and not path.exists():
         raise ValueError(f"--checkpoint={path}: no such file or folder.")
     elif path and (path.is_dir() or path.name.endswith(DESCRIBED)):
         found = checkpoints.peek(path)
-    return (found[0], found[1].get("hands")) if found else (None, None)
+    try:
+        return of_state(*found) if found else Description()
+    except ValueError as error:
+        raise checkpoints.BadCheckpoint(f"{source}: {error}.") from error
 
 
 def load(engine: Engine, run_dir: str, path: pathlib.Path | None, *, described: bool,

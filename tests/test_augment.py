@@ -19,7 +19,7 @@ def test_none_leaves_geometry_and_pixels_alone():
     np.testing.assert_array_equal(random_pixels(rng, picture(), AUGMENTATIONS["none"]), picture())
 
 
-@pytest.mark.parametrize("name", ["default", "strong"])
+@pytest.mark.parametrize("name", ["light", "default", "strong"])
 def test_the_random_matrix_stays_within_its_limits(name):
     limits, rng = AUGMENTATIONS[name], np.random.default_rng(0)
     matrices = np.array([random_matrix(rng, 100, limits) for _ in range(500)])

@@ -54,7 +54,7 @@ def test_the_pipeline_benchmark_gives_each_augmentation_beside_bare_decoding(tmp
                             "--pictures=4")
     assert [row["what"] for row in read["rows"]] == [
         "cv2.imdecode, one thread", "tf.io.decode_jpeg, one call at a time",
-        "pipeline, --augment=none", "pipeline, --augment=default", "pipeline, --augment=strong"]
+        *(f"pipeline, --augment={name}" for name in ("none", "light", "default", "strong"))]
     for row in read["rows"]:
         assert is_positive(row["images_per_second"]) and is_positive(row["cpu_ms_per_image"])
     assert "CPU ms/image" in printed

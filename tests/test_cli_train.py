@@ -13,11 +13,13 @@ import pytest
 from absl import flags
 from absl.testing import flagsaver
 from conftest import write_hands
+from exported import random_checkpoint
 
-from cpm_hand import checkpoints, datasets, images, shipped
+from cpm_hand import checkpoints, datasets, export, images, nets, shipped
 from cpm_hand.cli import command, demo, train
 from cpm_hand.datasets import coco_writer
 from cpm_hand.hand import HAND
+from cpm_hand.predict import Predictor
 
 RUN = "from cpm_hand.cli.train import run\nrun()"
 NARROW = ["--input-width=32", "--width=0.015625", "--stages=2", "--batchsize=4", "--steps=2", "--validation_fraction=0"]
@@ -76,7 +78,7 @@ def test_a_size_that_the_cells_do_not_tile_names_the_nearest_that_they_do(capfd,
     assert "got size=100; the nearest valid size is 96" in refused(capfd, f"--datapath={hands}", "--input-width=100")
 
 
-@pytest.mark.parametrize("argument, text", [("--net=vgg", "cpm"), ("--augment=wild", "none|default|strong"),
+@pytest.mark.parametrize("argument, text", [("--net=vgg", "cpm"), ("--augment=wild", "none|light|default|strong"),
                                             ("--batchsize=0", "positive integer"), ("--steeps=5", "steps")])
 def test_an_unknown_flag_value_is_answered_with_what_is_allowed(argument, text):
     out = subprocess.run([sys.executable, "-c", RUN, argument],
@@ -231,15 +233,26 @@ def test_a_checkpoint_that_is_not_there_is_refused(capfd, hands):
 
 @pytest.mark.slow
 def test_the_net_is_that_of_the_checkpoint_and_is_written_into_the_runs_flags(capfd, hands):
-    call(capfd, f"--datapath={hands}", "--tag=a", "--hands=right")
+    call(capfd, f"--datapath={hands}", "--tag=a", "--hands=right", "--crop-factor=1.75")
     path = checkpoints.step_path("models/train/a", 2)
     given = f"--datapath={hands}", f"--checkpoint={path}", "--tag=b", "--batchsize=4", "--validation_fraction=0"
     assert call(capfd, *given, "--steps=1", "--precision=auto", base=[])[0] == 0
     made = checkpoints.load_newest("models/train/b")
-    assert made.spec == checkpoints.load(path).spec and made.state["hands"] == "right"
+    assert made.spec == checkpoints.load(path).spec
+    assert (made.state["hands"], made.state["crop_factor"]) == ("right", 1.75)
+    assert export.export("models/train/b", {"frozen_graph": "b.pb"}, num_pictures=2)
+    assert Predictor("b.pb").crop_factor == Predictor("models/train/b").crop_factor == 1.75
     recorded = pathlib.Path("models/train/b/flags.txt").read_text().splitlines()
-    assert {"--net=cpm", "--input_width=32", "--width=0.015625", "--stages=2", "--hands=right"} <= set(recorded)
+    assert {"--net=cpm", "--input_width=32", "--width=0.015625", "--stages=2", "--hands=right",
+            "--crop_factor=1.75"} <= set(recorded)
     assert "--precision=bfloat16" in recorded or "--precision=float32" in recorded
+
+
+def test_a_checkpoint_that_says_what_cannot_be_is_refused(capfd, hands):
+    made = random_checkpoint(nets.Spec("cpm", 32, 2, 1 / 64), step=1)
+    checkpoints.save("odd.npz", made._replace(state={"crop_factor": "wide"}))
+    text = refused(capfd, f"--datapath={hands}", "--checkpoint=odd.npz", base=[])
+    assert text == "odd.npz: crop_factor is 1 to 10, got 'wide'."
 
 
 def test_epochs_that_are_given_count_before_the_steps_of_a_flagfile(tmp_path):

@@ -35,7 +35,8 @@ class Written:
         if not path.exists():
             path.parent.mkdir(exist_ok=True)
             model = self.model if maps else inference.inference_model(self.net, self.spec.target, maps=False)
-            metadata = {"spec": self.spec.to_json(), "hands": "right", "presence_threshold": 0.25, **more}
+            metadata = {"spec": self.spec.to_json(), "hands": "right", "presence_threshold": 0.25,
+                        "crop_factor": 1.5, **more}
             FORMATS[name].write(model, metadata, path)
         return path
 
@@ -66,7 +67,7 @@ def test_an_artefact_computes_what_the_model_computes(written, name):
 def test_an_artefact_says_what_its_net_is(cpm, name):
     artefact = runtimes.load(cpm.path(name))
     assert (artefact.skeleton, artefact.target) == (cpm.spec.skeleton, cpm.spec.target)
-    assert (artefact.hands, artefact.presence_threshold) == ("right", 0.25)
+    assert (artefact.hands, artefact.presence_threshold, artefact.crop_factor) == ("right", 0.25, 1.5)
 
 
 @pytest.mark.parametrize("name", FULL)
@@ -276,7 +277,8 @@ def test_a_description_that_is_none_is_refused(cpm, tmp_path, text):
         runtimes.load(tmp_path / "hand.pb")
 
 
-@pytest.mark.parametrize("change", [{"hands": "three"}, {"presence_threshold": 7}, {"presence_threshold": "x"}])
+@pytest.mark.parametrize("change", [{"hands": "three"}, {"presence_threshold": 7}, {"presence_threshold": "x"},
+                                    {"crop_factor": 0.5}, {"crop_factor": "2"}, {"crop_factor": float("nan")}])
 def test_a_description_with_values_that_cannot_be_is_refused(cpm, change):
     with pytest.raises(artefacts.BadArtefact, match="x: not the description"):
         artefacts.describe(json.dumps({"spec": cpm.spec.to_json(), **change}), "x")

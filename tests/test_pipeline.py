@@ -21,6 +21,19 @@ def take(dataset, count):
     return [tf.nest.map_structure(lambda tensor: tensor.numpy(), batch) for batch in dataset.take(count)]
 
 
+def test_a_crop_factor_cuts_the_same_square_narrower_or_wider(labels):
+    sample = 0
+    for factor in (1.1, 2.2, 3.3):
+        loader = Loader(labels, 64, crop_factor=factor)
+        x, y, side, _ = labels.boxes[sample].astype(float)
+        middle, wanted = np.array([x, y]) + (side - 1) / 2, side * factor / 2.2
+        matrix = loader.matrix(np.random.default_rng(0), sample)
+        # Its middle comes to the input's, and so many px of the picture make the input's side.
+        np.testing.assert_allclose(geometry.apply(matrix, middle[None])[0], [31.5, 31.5], atol=1e-3)
+        assert matrix[0, 0] == matrix[1, 1] == pytest.approx(64 / wanted, rel=1e-5)
+        assert loader(sample, 0)[-1] == pytest.approx(64 / wanted, rel=1e-5)
+
+
 # ---- the order of samples
 
 def test_each_epoch_shows_every_sample_once_in_another_order():

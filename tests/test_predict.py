@@ -53,6 +53,28 @@ def test_boxes_are_tight_of_any_shape_and_give_the_picture_s_pixels(box):
     np.testing.assert_array_equal(hand.box, geometry.widen(box))
 
 
+@pytest.mark.parametrize("boxes", [[(20.5, 11.25, 31, 17)], None], ids=["in a box", "after a search"])
+def test_a_net_is_shown_as_much_around_a_hand_as_it_was_trained_with(boxes):
+    truth = points_in((20, 10, 40, 40))
+    tight = geometry.tight_box(truth[0], np.ones(21, bool)) if boxes is None else boxes[0]
+    shown = []
+
+    class Close(Ideal):
+        crop_factor = 1.5
+
+        def __call__(self, inputs):
+            self.truth, self.crops = np.repeat(truth, len(inputs), 0), shown[-len(inputs):]
+            return super().__call__(inputs)
+
+    predictor, cut = predict.Predictor(Close([], []), scales=(1.0,)), predict.crops.cut
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(predict.crops, "cut", lambda picture, square, mirrored, size: shown.append(square) or cut(
+            picture, square, mirrored, size))
+        predictor(blank(90, 80), boxes)
+    # A search comes there from the whole picture, and never looks at less.
+    np.testing.assert_allclose(min(shown, key=lambda square: square[2]), geometry.widen(tight, 1.5), atol=0.3)
+
+
 def test_several_boxes_give_their_hands_in_order():
     boxes = [(10, 10, 30, 30), (60, 20, 40, 25), (5, 60, 20, 30)]
     truth = np.concatenate([points_in(box, seed=seed) for seed, box in enumerate(boxes)])

@@ -58,6 +58,13 @@ def run(width, height, look, **settings):
         seen = [look(square) for square in squares]
 
 
+def test_squares_are_as_wide_around_the_joints_as_the_net_wants_them():
+    truth = hand_at(600, 300, 200)
+    for factor in (1.5, 2.2, 3.0):
+        (found,), _ = run(1280, 720, fitted_net([truth]), crop_factor=factor)
+        assert found.square[2] == pytest.approx(factor * np.ptp(truth, axis=0).max(), rel=0.02)
+
+
 @pytest.mark.parametrize("side", [90, 150, 320, 500, 680])
 def test_a_hand_of_any_size_anywhere_is_found_at_the_size_that_nets_are_trained_on(side):
     rng = np.random.default_rng(side)

@@ -113,7 +113,7 @@ def ship_from(run, *arguments):
 @pytest.mark.slow
 def test_a_run_becomes_a_model_whose_sums_and_threshold_are_right(tmp_path, monkeypatch):
     spec = checkpoints.load(shipped.checked(shipped.CHECKPOINT)).spec._replace(size=32, stages=2, width=1 / 8)
-    made = random_checkpoint(spec, step=3, hands="right")
+    made = random_checkpoint(spec, step=3, hands="right", crop_factor=1.5)
     checkpoints.save(checkpoints.step_path(tmp_path / "run", 3), made)
     with pytest.raises(ValueError, match="finetune.flags: is not there"):
         ship_from(tmp_path / "run", "--presence_threshold=0.25", "--source=rendered", f"--output_dir={tmp_path}/out")
@@ -124,6 +124,7 @@ def test_a_run_becomes_a_model_whose_sums_and_threshold_are_right(tmp_path, monk
     monkeypatch.setattr(shipped, "folder", lambda: tmp_path / "out")
     artefact = runtimes.load("cpm_lite")
     assert (artefact.presence_threshold, artefact.hands, artefact.size) == (0.25, "right", 48)
+    assert artefact.crop_factor == 1.5
     kept = checkpoints.load(shipped.checked(shipped.CHECKPOINT))
     assert (kept.state["licence"], kept.state["source"]) == ("Apache-2.0", "rendered")
     for name, array in kept.weights.items():

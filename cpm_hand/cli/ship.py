@@ -49,7 +49,8 @@ def main(argv: list[str], values: flags.FlagValues = flags.FLAGS) -> int:
 
     best = checkpoints.find(argv[1])
     spec = runtimes.resized(best.spec, values.size)
-    state = {"hands": best.state.get("hands", "both"), "presence_threshold": values.presence_threshold,
+    shown = runtimes.describe_checkpoint(best)
+    state = {"hands": shown.hands, "crop_factor": shown.crop_factor, "presence_threshold": values.presence_threshold,
              "licence": "Apache-2.0", "source": values.source}
     weights = {name: np.float32(np.float16(array)) for name, array in best.best_weights().items()}
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as temporary:

@@ -27,10 +27,13 @@ _VALIDATION_DATA = flags.DEFINE_multi_string(
     "validation_data", [], "NAME=DIR of a validation set; then nothing is held back from training.")
 _LIMIT = flags.DEFINE_integer("limit", 0, "Use only the first so many hands of each training set; 0 is all. 1 is the "
                               "one-picture test, which also writes overfit.png and overfit.gif.", lower_bound=0)
-_AUGMENT = flags.DEFINE_enum("augment", "default", ["none", "default", "strong"],
+_AUGMENT = flags.DEFINE_enum("augment", "default", ["none", "light", "default", "strong"],
                              "Random rotation, scale, shift, mirror, colour, blur and occluder.")
 _HANDS = flags.DEFINE_enum("hands", None, ["both", "right"], "Learn left and right hands alike, or mirror left ones to "
                            "right; by default as the net of --checkpoint did, else both.")
+_CROP_FACTOR = flags.DEFINE_float("crop_factor", None, "Side of the crop over the longer side of the tight joint box; "
+                                  "of pictures that are cropped already the middle, below 2.2. By default as for the "
+                                  "net of --checkpoint, else 2.2.", lower_bound=1, upper_bound=10)
 _SKIP_BAD = flags.DEFINE_bool("skip_bad", False, "Leave out samples that cannot be used, and list them, instead of "
                               "stopping at the first.")
 
@@ -213,7 +216,8 @@ def main(argv) -> int:
     path = _checkpoint()
     run_dir = os.path.join("models", "train", _TAG.value)
     from cpm_hand import starts
-    base, hands = starts.describe(run_dir, path)
+    known = starts.describe(run_dir, path)
+    base = known.spec
     if _SUMMARY.value:
         return _print_summary(base)
     import keras
@@ -227,15 +231,17 @@ def main(argv) -> int:
     keras.utils.set_random_seed(_SEED.value)
     if _DETERMINISTIC.value:
         tf.config.experimental.enable_op_determinism()
-    spec, hands, precision = _spec(base), _HANDS.value or hands or "both", _precision()
+    spec, hands, precision = _spec(base), _HANDS.value or known.hands, _precision()
+    crop_factor = _CROP_FACTOR.value or known.crop_factor
     data_flags = _DATA.value + ([f"cmu_synth={datapath}"] if datapath else [])
     data = sets.prepare(sets.parse(data_flags), sets.parse(_VALIDATION_DATA.value), sets.Choice(
-        size=spec.size, batch_size=_BATCHSIZE.value, augmentation=_AUGMENT.value, hands=hands, seed=_SEED.value,
-        skip_bad=_SKIP_BAD.value, limit=_LIMIT.value, validation_fraction=_VALIDATION_FRACTION.value))
+        size=spec.size, batch_size=_BATCHSIZE.value, augmentation=_AUGMENT.value, hands=hands,
+        crop_factor=crop_factor, seed=_SEED.value, skip_bad=_SKIP_BAD.value, limit=_LIMIT.value,
+        validation_fraction=_VALIDATION_FRACTION.value))
     spec = spec._replace(skeleton=data.training.labels.skeleton)
     # What was decided here is what the run's record says.
     for flag, value in ((_NET, spec.net), (_INPUT_WIDTH, spec.size), (_STAGES, spec.stages), (_WIDTH, spec.width),
-                        (_HANDS, hands), (_PRECISION, precision)):
+                        (_HANDS, hands), (_CROP_FACTOR, crop_factor), (_PRECISION, precision)):
         flags.FLAGS[flag.name].value = value
     optimisation = engines.Optimisation(_CLIP_NORM.value, _EMA_DECAY.value, _MICROBATCH.value, precision,
                                         _OPTIMIZER.value)
