@@ -120,11 +120,11 @@ def test_a_run_becomes_a_model_whose_sums_and_threshold_are_right(tmp_path, monk
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / shipped.FINETUNE).write_text("--steps=3\n")
     assert ship_from(tmp_path / "run", "--presence_threshold=0.25", "--source=rendered", f"--output_dir={tmp_path}/out",
-                     "--check_pictures=3", "--size=48") == 0
+                     "--check_pictures=3", "--size=48", "--crop_factor=1.25") == 0
     monkeypatch.setattr(shipped, "folder", lambda: tmp_path / "out")
     artefact = runtimes.load("cpm_lite")
     assert (artefact.presence_threshold, artefact.hands, artefact.size) == (0.25, "right", 48)
-    assert artefact.crop_factor == 1.5
+    assert artefact.crop_factor == 1.25
     kept = checkpoints.load(shipped.checked(shipped.CHECKPOINT))
     assert (kept.state["licence"], kept.state["source"]) == ("Apache-2.0", "rendered")
     for name, array in kept.weights.items():

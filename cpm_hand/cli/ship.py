@@ -1,15 +1,14 @@
 """Make what `models/cpm_lite` holds from a finished run: the last step of the recipe in models/cpm_lite.flags.
 
-  python -m cpm_hand.cli.ship models/train/cpm_lite --size=160 --presence_threshold=0.4 \
+  python -m cpm_hand.cli.ship models/train/cpm_lite --presence_threshold=0.4 \
       --source="trained on pictures rendered by cpm_hand, and on nothing else"
 
 It writes the run's best weights as a checkpoint without the optimizer's state, the frozen graph, how that compares with
 the Keras model (parity.json, as freeze.py does it), and checksums; finetune.flags is taken over as it is. Weights are
 rounded to 11 bits, so that the package is smaller.
 
-The threshold is the one that `python benchmarks/search.py --graph_path=models/frozengraph.pb --calibrate` prints, of a
-graph that freeze.py made of the run with the same --size. What --source says is kept in the weights beside their terms;
-who ships them vouches for it.
+The threshold is the one that `python benchmarks/search.py --calibrate` prints of what was shipped with any other. What
+--source says is kept in the weights beside their terms; who ships them vouches for it.
 """
 
 import hashlib
@@ -33,6 +32,9 @@ def define(values: flags.FlagValues = flags.FLAGS) -> None:
                         "Apache-2.0.", flag_values=values)
     flags.DEFINE_integer("size", None, "Side of the square input in pixels, where it is not the training size.",
                          lower_bound=1, flag_values=values)
+    flags.DEFINE_float("crop_factor", None, "Side of the crops to show it over the longer side of the tight joint box, "
+                       "where it does better with others than those it was trained on.", lower_bound=1, upper_bound=10,
+                       flag_values=values)
     flags.DEFINE_string("output_dir", f"models/{shipped.NAME}", "Folder of the shipped model.", flag_values=values)
     flags.DEFINE_integer("check_pictures", 200, "Rendered hands to compare on.", lower_bound=1, flag_values=values)
 
@@ -50,8 +52,8 @@ def main(argv: list[str], values: flags.FlagValues = flags.FLAGS) -> int:
     best = checkpoints.find(argv[1])
     spec = runtimes.resized(best.spec, values.size)
     shown = runtimes.describe_checkpoint(best)
-    state = {"hands": shown.hands, "crop_factor": shown.crop_factor, "presence_threshold": values.presence_threshold,
-             "licence": "Apache-2.0", "source": values.source}
+    state = {"hands": shown.hands, "crop_factor": values.crop_factor or shown.crop_factor,
+             "presence_threshold": values.presence_threshold, "licence": "Apache-2.0", "source": values.source}
     weights = {name: np.float32(np.float16(array)) for name, array in best.best_weights().items()}
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as temporary:
         new = pathlib.Path(temporary)
