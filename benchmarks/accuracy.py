@@ -2,7 +2,7 @@
 
     python benchmarks/accuracy.py
     python benchmarks/accuracy.py --graph_path=models/train/mine
-    python benchmarks/accuracy.py --scale=1 --scale=1 --scale=0.86      (three looks at each hand)
+    python benchmarks/accuracy.py --scale=1 --scale=1 --scale=1.16      (three looks at each hand)
 
 Protocol G: the crop around each hand's true tight joint box, 2.2 times its longer side. Errors are in % of the crop's
 side; PCK is the share of joints nearer than a fifth, and a tenth, of the box's longer side. Rows with few joints say

@@ -15,7 +15,7 @@ BATCH_SIZE = 16
 HANDEDNESS = ("auto", "left", "right")
 # Crop sizes of the looks at a hand, in multiples of the usual one. After a search, which has shown the net dozens of
 # squares already, two looks more cost little; looks at a hand agree, looks at something else do not, and score less.
-IN_A_BOX, AFTER_A_SEARCH = (1.0,), (1.0, 1.0, 0.86)
+IN_A_BOX, AFTER_A_SEARCH = (1.0,), (1.0, 1.0, 1.16)
 
 
 class Predictor:
