@@ -132,7 +132,7 @@ def load_json(path) -> dict:
 
 
 def showable(name: str) -> bool:
-    """Whether a name from outside can be shown to people: no control character, no new line, no broken text.
+    r"""Whether a name from outside can be shown to people: no control character, no new line, no broken text.
 
     Spaces of all kinds can: Japanese names and macOS's screenshots have others than ours.
 

@@ -343,7 +343,7 @@ def test_one_picture_is_learnt_by_heart(tmp_path):
     root = write_hands(tmp_path / "hand_labels_synth" / "synth2", 1, size=184, seed=5).parent
     subprocess.run([sys.executable, "-c", RUN, f"--datapath={root}", "--limit=1", "--augment=none",
                     "--input-width=184", "--width=0.25", "--stages=3", "--batchsize=1",
-                    "--steps=200", "--lr=5e-4", "--tag=one"], check=True, cwd=tmp_path, env=os.environ)
+                    "--steps=300", "--lr=5e-4", "--tag=one"], check=True, cwd=tmp_path, env=os.environ)
     run = tmp_path / "models/train/one"
     lines = (run / "overfit/losses.jsonl").read_text().splitlines()
     losses = np.array([json.loads(line) for line in lines])[:, 1:].sum(1)

@@ -83,7 +83,7 @@ def test_another_width_is_refused_and_changes_nothing(skeleton):
     spec = trained.spec._replace(width=1 / 8, skeleton=skeleton)
     model = spec.build()
     before = values(model)
-    with pytest.raises(BadWeights, match="in the file and .* in the model. Build the model with the width"):
+    with pytest.raises(BadWeights, match="in the file and .* in the model: of another net, --width"):
         transfer.load(model, spec, trained)
     for name, array in values(model).items():
         np.testing.assert_array_equal(array, before[name])
