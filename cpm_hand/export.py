@@ -13,7 +13,7 @@ import numpy as np
 
 import cpm_hand
 from cpm_hand import checkpoints, images, inference, parity, quantization, runtimes, sets, shipped
-from cpm_hand.artefacts import BadArtefact, Description, optional
+from cpm_hand.artefacts import BadArtefact, Description, of_state, optional
 from cpm_hand.formats import FORMATS, saved_model
 
 REPORT = "parity.json"   # usual name of what `write_report` writes, beside the artefacts
@@ -106,7 +106,7 @@ def export(checkpoint_path, destinations: dict[str, str | os.PathLike], choice: 
     for name, destination in destinations.items():
         _check(name, choice, pathlib.Path(destination))
     checkpoint = checkpoints.find(shipped.find(checkpoint_path, shipped.CHECKPOINT))
-    description = runtimes.describe_checkpoint(checkpoint)
+    description = of_state(checkpoint.spec, checkpoint.state)
     spec = runtimes.resized(checkpoint.spec, choice.size, choice.stages)
 
     def model_of(policy: str = "float32", maps: bool = True) -> keras.Model:

@@ -12,7 +12,7 @@ import keras
 import numpy as np
 
 from cpm_hand import checkpoints, geometry, inference, nets, shipped
-from cpm_hand.artefacts import OUTPUTS, BadArtefact, Description, Loaded, of_state
+from cpm_hand.artefacts import OUTPUTS, BadArtefact, Loaded, of_state
 from cpm_hand.formats import FORMATS
 from cpm_hand.hand import HAND, Skeleton
 from cpm_hand.targets import BeliefMaps
@@ -179,7 +179,7 @@ def _load_checkpoint(path: pathlib.Path) -> Loaded:
         raise BadArtefact(str(error)) from error
     try:
         net = restore_net(checkpoint)
-        description = describe_checkpoint(checkpoint)
+        description = of_state(checkpoint.spec, checkpoint.state)
     except ValueError as error:
         raise BadArtefact(f"{path}: {error}") from error
     spec = checkpoint.spec
@@ -193,15 +193,6 @@ def _load_checkpoint(path: pathlib.Path) -> Loaded:
 
     return Loaded(run, ("uint8", [None, spec.size, spec.size, 3]),
                   {name: outputs[name].shape.as_list() for name in OUTPUTS}, description)
-
-
-def describe_checkpoint(checkpoint: checkpoints.Checkpoint) -> Description:
-    """What a checkpoint says of its net.
-
-    Raises:
-        ValueError: values that cannot be.
-    """
-    return of_state(checkpoint.spec, checkpoint.state)
 
 
 # In the order of asking: whether it is one, from (path, first bytes of the file; empty for a folder), and its loader.

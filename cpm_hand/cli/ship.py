@@ -48,10 +48,11 @@ def main(argv: list[str], values: flags.FlagValues = flags.FLAGS) -> int:
         raise ValueError(f"{folder / shipped.FINETUNE}: is not there; it is part of the shipped model.")
     command.quiet_tensorflow()
     from cpm_hand import checkpoints, export, runtimes
+    from cpm_hand.artefacts import of_state
 
     best = checkpoints.find(argv[1])
     spec = runtimes.resized(best.spec, values.size)
-    shown = runtimes.describe_checkpoint(best)
+    shown = of_state(best.spec, best.state)
     state = {"hands": shown.hands, "crop_factor": values.crop_factor or shown.crop_factor,
              "presence_threshold": values.presence_threshold, "licence": "Apache-2.0", "source": values.source}
     weights = {name: np.float32(np.float16(array)) for name, array in best.best_weights().items()}
