@@ -1,6 +1,5 @@
 """Wall-clock and processor time, and what a training picture costs when nothing else runs."""
 
-import os
 import pathlib
 import time
 from typing import NamedTuple
@@ -79,7 +78,3 @@ def processor() -> str:
     bfloat16 = [flag for flag in found.get("flags", "").split() if flag.endswith("bf16")]
     return f"{found.get('model name', 'unknown')}; {', '.join(bfloat16) or 'no bfloat16 instructions'}"
 
-
-def cores() -> int:
-    """Processor cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()

@@ -5,9 +5,10 @@ import os
 import pathlib
 
 import numpy as np
-from _clock import cores, processor
+from _clock import processor
 
 from cpm_hand import reports
+from cpm_hand.artefacts import cores
 
 # Of the last minute, before the benchmark adds its own: whether the machine was quiet.
 LOAD_AT_START = os.getloadavg()[0] if hasattr(os, "getloadavg") else None

@@ -27,6 +27,7 @@ import tensorflow as tf
 from absl import app, flags
 
 from cpm_hand import nets, sets
+from cpm_hand.artefacts import cores
 from cpm_hand.pipeline import Data
 
 _DATA = flags.DEFINE_multi_string("data", [], "NAME=DIR of a set to use instead of pictures made here.")
@@ -83,7 +84,7 @@ def measure(sources: list[sets.Source]) -> list[dict]:
         for name, candidate in candidates.items():
             turns[name].append(candidate())
     kilobytes = np.mean([len(file) for file in files]) / 1000
-    print(f"{len(files)} files of {kilobytes:.1f} kB to {_SIZE.value} px, {_clock.cores()} cores\n")
+    print(f"{len(files)} files of {kilobytes:.1f} kB to {_SIZE.value} px, {cores()} cores\n")
     return [{"what": name, "images_per_second": _results.spread([1 / turn.wall for turn in found]),
              "cpu_ms_per_image": _results.spread([1000 * turn.cpu for turn in found])}
             for name, found in turns.items()]

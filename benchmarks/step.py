@@ -37,6 +37,7 @@ import tensorflow as tf
 from absl import app, flags
 
 from cpm_hand import engine, nets, reports, sets, training
+from cpm_hand.artefacts import cores
 from cpm_hand.pipeline import training_batches
 from cpm_hand.schedules import Schedule
 from cpm_hand.settings import Settings
@@ -181,7 +182,7 @@ def numbers(bare: list[_clock.Times], loop: list[_clock.Times], alone: list[floa
         "pipeline_cpu_ms": _results.spread([1000 * seconds for seconds in alone]),
         "overhead_percent": percent(wall, 0.0),
         "left_over_percent": percent(wall, pipeline),
-        "left_over_strict_percent": percent(wall, pipeline / _clock.cores()),
+        "left_over_strict_percent": percent(wall, pipeline / cores()),
         "left_over_cpu_percent": percent(cpu, pipeline),
     }
 

@@ -1,8 +1,10 @@
 """What every artefact has in common: the names of its outputs, what it says of itself, and how a bad one is refused."""
 
+import hashlib
 import json
+import os
 import pathlib
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import NamedTuple
 
 import numpy as np
@@ -103,6 +105,48 @@ def describe_beside(path: pathlib.Path) -> tuple[Description, dict]:
     except (OSError, UnicodeDecodeError) as error:
         raise BadArtefact(f"{beside}: cannot be read ({first_line(error)}). Export the artefact again.") from None
     return describe(text, beside), json.loads(text)
+
+
+def write_beside(path: pathlib.Path, data: bytes, metadata: dict) -> None:
+    """Write an artefact and, as NAME.json beside it, its description with the SHA-256 of its bytes."""
+    path.write_bytes(data)
+    description = {**metadata, "sha256": hashlib.sha256(data).hexdigest()}
+    path.with_name(path.name + ".json").write_text(json.dumps(description, indent=1))
+
+
+def check_bytes(path: pathlib.Path, data: bytes, fields: dict) -> None:
+    """Refuse an artefact that is not the one that its description, read from beside it, is of.
+
+    Raises:
+        BadArtefact: the SHA-256 is another one.
+    """
+    if "sha256" in fields and hashlib.sha256(data).hexdigest() != fields["sha256"]:
+        raise BadArtefact(f"{path}: its bytes are not those that {path.name}.json describes (SHA-256 differs): one of "
+                          f"the two was changed or belongs to another export. Export it again with freeze.py.")
+
+
+def check_names(path: pathlib.Path, kind: str, inputs: Collection[str], outputs: Collection[str],
+                needed: Collection[str] = ("keypoints", "presence")) -> None:
+    """Refuse a file of the right format that is not one of this program's.
+
+    Args:
+        path: what to name in the error.
+        kind: "an ONNX file", "a SavedModel", …
+        inputs: names of all that it takes.
+        outputs: names of all that it gives.
+        needed: outputs without which it cannot be used.
+
+    Raises:
+        BadArtefact: it takes anything but `image`, or lacks an output.
+    """
+    if set(inputs) != {"image"} or not set(needed) <= set(outputs):
+        raise BadArtefact(f"{path}: {kind} of another program: it maps {sorted(inputs)} to {sorted(outputs)}, not "
+                          f"['image'] to {sorted(needed)}. Export one with freeze.py.")
+
+
+def cores() -> int:
+    """Processor cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def optional(module: str, extra: str):

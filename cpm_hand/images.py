@@ -18,6 +18,8 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 from tqdm import tqdm
 
+from cpm_hand import geometry
+
 BORDER = (128, 128, 128)  # what lies outside a picture, in training and in use; the nets read it as zero
 MAX_PIXELS = 178_956_970  # a larger picture is refused before its pixels take the memory: Pillow's own limit
 KINDS = ("AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "SUN", "TIFF", "WEBP")  # that OpenCV reads, too
@@ -210,8 +212,7 @@ def warp(image: np.ndarray, matrix: np.ndarray, size: int) -> np.ndarray:
         image = cv2.resize(rows, small, interpolation=cv2.INTER_AREA)
         sx, sy = width / small[0], every * len(rows) / small[1]
         enlarge = np.array([[sx, 0, 0.5 * sx - 0.5], [0, sy, 0.5 * sy + first - 0.5 * every]])
-        matrix = np.hstack([matrix[:, :2] @ enlarge[:, :2],
-                            matrix[:, :2] @ enlarge[:, 2:] + matrix[:, 2:]])
+        matrix = geometry.compose(matrix, enlarge)
     return cv2.warpAffine(image, matrix, (size, size), flags=cv2.INTER_LINEAR,
                           borderMode=cv2.BORDER_CONSTANT, borderValue=BORDER)
 
@@ -223,7 +224,8 @@ def _part_that_counts(image: np.ndarray, matrix: np.ndarray, size: int) -> tuple
     (left, right), (top, bottom) = (
         (int(np.clip(places.min() - 2, 0, length - 1)), int(np.clip(places.max() + 3, 1, length)))
         for places, length in zip(seen, image.shape[1::-1]))
-    return image[top:bottom, left:right], np.hstack([matrix[:, :2], matrix[:, 2:] + matrix[:, :2] @ [[left], [top]]])
+    from_part = np.array([[1.0, 0, left], [0, 1, top]])
+    return image[top:bottom, left:right], geometry.compose(matrix, from_part)
 
 
 def reduction(scale: float) -> tuple[int, int]:

@@ -1,6 +1,6 @@
 """`Labels`: what every dataset returns, one row per hand, with its checks and its splits.
 
-And what all readers of label files share: `BadSample`, `load_json`, `gather`.
+And what all readers of label files share, from `BadSample` to `gather`.
 """
 
 import hashlib
@@ -15,6 +15,8 @@ import numpy as np
 
 from cpm_hand import geometry
 from cpm_hand.hand import HAND, Skeleton
+
+FARTHEST = 1e6  # px; no picture is that large, and float32 still resolves it
 
 
 class BadSample(ValueError):
@@ -140,6 +142,22 @@ def showable(name: str) -> bool:
     (True, False, False)
     """
     return not any(unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp") for character in name)
+
+
+def is_number(value) -> bool:
+    """Whether it can be a coordinate or a length: bool is an int to Python, and json reads NaN and Infinity."""
+    return type(value) in (int, float) and abs(value) <= FARTHEST
+
+
+def read_head_size(where: str, value) -> float:
+    """A length in px as labels give it, NaN for 0, which says that nobody measured it.
+
+    Raises:
+        BadSample: no length.
+    """
+    if not is_number(value) or value < 0:
+        raise BadSample(f"{where}: 'head_size' must be a length in px, got {reprlib.repr(value)}.")
+    return value or np.nan
 
 
 def check_extent(where: str, box: np.ndarray, width: int, height: int) -> None:

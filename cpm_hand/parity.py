@@ -16,7 +16,7 @@ import keras
 import numpy as np
 
 import cpm_hand
-from cpm_hand import geometry, metrics
+from cpm_hand import artefacts, geometry, metrics
 
 CLEAR_SCORE = 0.05  # keypoints with lower scores are not compared
 
@@ -193,7 +193,7 @@ def run(artefact, images: np.ndarray) -> dict[str, np.ndarray]:
         began = time.perf_counter()
         results.append(artefact(images[row:row + 1]))
         seconds.append(time.perf_counter() - began)
-    threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    threads = artefacts.cores()
     return {**{name: np.concatenate([result[name] for result in results]) for name in results[0]},
             "milliseconds": np.array(1e3 * np.median(seconds)), "threads": np.array(threads)}
 

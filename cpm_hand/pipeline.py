@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import tensorflow as tf
 
-from cpm_hand import geometry, images
+from cpm_hand import crops, geometry, images
 from cpm_hand.augment import AUGMENTATIONS, Augmentation, random_matrix, random_pixels
 from cpm_hand.labels import Labels
 from cpm_hand.targets import BeliefMaps
@@ -138,14 +138,12 @@ class Loader:
 
     def matrix(self, rng: np.random.Generator, sample: int) -> np.ndarray:
         """Image px to input px for that sample: crop, mirror, then the random part."""
-        matrix = geometry.crop_matrix(self._box(sample), self.size)
         augmented = self.augmentation != AUGMENTATIONS["none"]
         if self.hands == "right":
             flip = self.labels.is_left[sample] == 1
         else:
             flip = augmented and rng.random() < 0.5
-        if flip:
-            matrix = geometry.compose(geometry.mirror(self.size), matrix)
+        matrix = crops.matrix(self._box(sample), flip, self.size)
         if augmented:
             matrix = geometry.compose(random_matrix(rng, self.size, self.augmentation), matrix)
         return matrix
@@ -261,7 +259,8 @@ def first_batch(loader: Loader, target: BeliefMaps, count: int) -> Batch:
         count: how many; fewer where the set is smaller.
     """
     rows = np.unique(np.linspace(0, loader.labels.num_hands - 1, count).astype(int))
-    plain = Loader(loader.labels, loader.size, hands=loader.hands, skip_bad=loader.skip_bad)
+    plain = Loader(loader.labels, loader.size, hands=loader.hands, crop_factor=loader.crop_factor,
+                   skip_bad=loader.skip_bad)
     try:
         return next(iter(evaluation_batches(plain, target, batch_size=len(rows), rows=rows)))
     finally:

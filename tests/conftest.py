@@ -3,6 +3,8 @@
 import json
 import os
 import pathlib
+import subprocess
+import sys
 
 import cv2
 import numpy as np
@@ -19,6 +21,31 @@ def real_data() -> pathlib.Path:
     if not REAL.is_dir():
         pytest.skip(f"no real sample pictures at {REAL}")
     return REAL
+
+
+def datasets_command(*arguments) -> subprocess.CompletedProcess:
+    """`python -m cpm_hand.datasets` with these arguments, from the repository's root."""
+    return subprocess.run([sys.executable, "-m", "cpm_hand.datasets", *map(str, arguments)],
+                          capture_output=True, text=True, cwd=pathlib.Path(__file__).parents[1])
+
+
+def write_grey(path: pathlib.Path, width: int = 64, height: int = 64) -> None:
+    """A plain grey picture, and its folder."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    cv2.imwrite(str(path), np.full((height, width, 3), 90, np.uint8))
+
+
+def deepest_between_fingers(shape, joints: np.ndarray) -> float:
+    """An oracle in mm: points along the outer two bones of each finger, each finger against each other one."""
+    t = np.linspace(0, 1, 9)[:, None]
+    clouds = []
+    for finger in range(5):
+        bones = [1 + 4 * finger + part for part in (2, 3)]
+        points = np.concatenate([joints[b - 1] * (1 - t) + joints[b] * t for b in bones])
+        radii = 0.92 * np.concatenate([shape.half_widths[b - 1] * (1 - t) + shape.half_widths[b] * t for b in bones])
+        clouds.append((points, radii))
+    return max((clouds[i][1] + clouds[j][1].T - np.linalg.norm(clouds[i][0][:, None] - clouds[j][0], axis=-1)).max()
+               for i in range(5) for j in range(i))
 
 
 def draw_hand(rng: np.random.Generator, size: int) -> tuple[np.ndarray, np.ndarray]:

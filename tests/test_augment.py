@@ -26,9 +26,17 @@ def test_the_random_matrix_stays_within_its_limits(name):
     scale = np.sqrt(np.linalg.det(matrices[:, :, :2]))
     turn = np.degrees(np.arctan2(matrices[:, 1, 0], matrices[:, 0, 0]))
     centre = geometry.apply(matrices, np.full((500, 1, 2), 49.5))[:, 0] - 49.5
-    assert limits.scale[0] <= scale.min() and scale.max() <= limits.scale[1]
-    assert np.abs(turn).max() <= limits.rotation and np.abs(turn).max() > 0.9 * limits.rotation
-    assert np.abs(centre).max() <= 100 * limits.shift + 1e-9 and np.abs(centre).max() > 90 * limits.shift
+    ends = np.log(limits.scale)
+    for drawn, low, high in ((np.log(scale), *ends), (turn, -limits.rotation, limits.rotation),
+                             *((along, -100 * limits.shift, 100 * limits.shift) for along in centre.T)):
+        assert low - 1e-9 <= drawn.min() < low + 0.05 * (high - low)
+        assert high - 0.05 * (high - low) < drawn.max() <= high + 1e-9
+
+
+@pytest.mark.parametrize("certain", [{"blur": 1.0, "blur_px": 2.0}, {"occluder": 1.0}])
+def test_blur_and_occluder_alone_change_pixels(certain):
+    limits = AUGMENTATIONS["none"]._replace(**certain)
+    assert (random_pixels(np.random.default_rng(0), picture(), limits) != picture()).any()
 
 
 def test_the_same_generator_gives_the_same_picture_and_another_one_another():

@@ -157,10 +157,11 @@ def test_many_pictures_give_what_each_gives_alone(run, album, tmp_path, capsys):
     usual = f"--graph_path={run}", "--threshold=0", "--scale=1", f"--output_dir={tmp_path}/out"
     call(*usual, album, f"--write_json={tmp_path}/all.json", "--batchsize=3")
     together = json.loads((tmp_path / "all.json").read_text())["pictures"]
+    assert len(together) == 3
     for each in together:
         call(*usual, each["path"], f"--write_json={tmp_path}/one.json")
         alone, = json.loads((tmp_path / "one.json").read_text())["pictures"]
-        for one, other in zip(alone["hands"], each["hands"]):
+        for one, other in zip(alone["hands"], each["hands"], strict=True):
             np.testing.assert_allclose(other["keypoints"], one["keypoints"], atol=0.05)
 
 

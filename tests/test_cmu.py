@@ -3,12 +3,11 @@
 import json
 import os
 import pathlib
-import subprocess
-import sys
 
 import cv2
 import numpy as np
 import pytest
+from conftest import datasets_command, write_grey
 
 from cpm_hand import datasets
 from cpm_hand.datasets import cmu
@@ -18,14 +17,9 @@ POINTS = [[10.0 + joint, 20.0 + 2 * joint, 1] for joint in range(21)]  # tight b
 ORIGIN = "domedb.perception.cs.cmu.edu"
 
 
-def write_picture(path, width=64, height=64):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    cv2.imwrite(str(path), np.full((height, width, 3), 90, np.uint8))
-
-
 def write_sample(folder, name="0001", width=64, height=64, **fields):
     """NAME.jpg and NAME.json; a field of None is left out."""
-    write_picture(folder / f"{name}.jpg", width, height)
+    write_grey(folder / f"{name}.jpg", width, height)
     fields = {"hand_pts": POINTS, "is_left": 1, **fields}
     (folder / f"{name}.json").write_text(json.dumps({k: v for k, v in fields.items() if v is not None}))
     return folder
@@ -36,7 +30,7 @@ def write_panoptic(folder, items=({},)):
         item.setdefault("img_paths", "imgs/00000001.jpg")
         item.setdefault("joint_self", POINTS)
         if isinstance(item["img_paths"], str) and ".." not in item["img_paths"]:
-            write_picture(folder / item["img_paths"], 192, 108)
+            write_grey(folder / item["img_paths"], 192, 108)
     folder.mkdir(exist_ok=True)
     (folder / cmu.PANOPTIC_JSON).write_text(json.dumps({"root": list(items)}))
     return folder
@@ -50,11 +44,6 @@ def points(joint, row):
 def manual(tmp_path, **fields):
     """The labels of one sample in a plain folder."""
     return cmu.read_manual(write_sample(tmp_path / "hands", **fields))[0]
-
-
-def command(*arguments):
-    return subprocess.run([sys.executable, "-m", "cpm_hand.datasets", *map(str, arguments)],
-                          capture_output=True, text=True, cwd=pathlib.Path(__file__).parents[1])
 
 
 # What is read
@@ -397,13 +386,13 @@ def test_a_picture_that_is_none_is_named(tmp_path, content, said):
 
 
 def test_a_picture_without_a_label_is_not_passed_over(tmp_path):
-    write_picture(write_sample(tmp_path) / "0002.jpg")
+    write_grey(write_sample(tmp_path) / "0002.jpg")
     with pytest.raises(BadSample, match=r"0002\.jpg: no label, expected 0002\.json beside it"):
         cmu.read_manual(tmp_path)
 
 
 def test_of_two_pictures_for_one_label_the_second_is_reported(tmp_path):
-    write_picture(write_sample(tmp_path) / "0001.png")
+    write_grey(write_sample(tmp_path) / "0001.png")
     labels, problems = cmu.read_manual(tmp_path, skip_bad=True)
     assert labels.num_hands == 1 and len(problems) == 1 and "0001.png: no label" in problems[0]
 
@@ -439,7 +428,7 @@ def test_verify_finds_what_a_header_does_not_show(tmp_path):
     write_sample(folder, "3")
     data = (folder / "1.jpg").read_bytes()
     (folder / "1.jpg").write_bytes(data[:len(data) * 3 // 4])
-    out = command("verify", tmp_path)
+    out = datasets_command("verify", tmp_path)
     assert out.returncode == 1 and "Traceback" not in out.stderr
     assert f"{folder}: cmu_manual, 3 samples" in out.stdout
     assert f"{folder / '1.jpg'}: the picture is cut short" in out.stdout
@@ -451,7 +440,7 @@ def test_verify_counts_every_folder_against_the_published_set(cmu_root):
     (cmu_root / "hand_labels_synth" / "synth4" / "0001.json").unlink()
     (cmu_root / "hand_labels_synth" / "synth4" / "0001.jpg").unlink()
     (cmu_root / "hand_labels_synth" / "synth4").rmdir()
-    out = command("verify", cmu_root)
+    out = datasets_command("verify", cmu_root)
     assert out.returncode == 1
     assert "synth1: cmu_synth, 1 samples, published are 6546" in out.stdout
     assert "synth4: not here; the published set has 2124" in out.stdout
@@ -461,13 +450,13 @@ def test_verify_counts_every_folder_against_the_published_set(cmu_root):
 
 def test_verify_is_content_with_a_whole_folder(tmp_path):
     write_sample(tmp_path / "synth_rendered")
-    out = command("verify", tmp_path)
+    out = datasets_command("verify", tmp_path)
     assert out.returncode == 0 and "0 problems." in out.stdout
 
 
 def test_verify_goes_on_after_a_folder_that_cannot_be_read(cmu_root):
     (cmu_root / "hand143_panopticdb" / cmu.PANOPTIC_JSON).write_text("{")
-    out = command("verify", cmu_root)
+    out = datasets_command("verify", cmu_root)
     assert out.returncode == 1 and "panopticdb: cmu_panoptic, cannot be read" in out.stdout
     assert "14817.json: not JSON" in out.stdout
 
@@ -475,7 +464,7 @@ def test_verify_goes_on_after_a_folder_that_cannot_be_read(cmu_root):
 def test_preview_writes_a_sheet_of_crops_with_skeletons(tmp_path):
     for name in "123":
         write_sample(tmp_path / "hands", name, width=100, height=80)
-    out = command("preview", tmp_path, f"--output={tmp_path / 'sheet.png'}", "--count=2")
+    out = datasets_command("preview", tmp_path, f"--output={tmp_path / 'sheet.png'}", "--count=2")
     assert out.returncode == 0 and "2 of 3 hands" in out.stdout
     sheet = cv2.imread(str(tmp_path / "sheet.png"))
     assert sheet.shape[0] >= 184 and sheet.shape[1] >= 2 * 184
@@ -492,7 +481,7 @@ def test_preview_writes_a_sheet_of_crops_with_skeletons(tmp_path):
     (["verify", ".", "--data=freihand"], "value should be one of <cmu_manual|cmu_panoptic|cmu_synth|coco>"),
 ])
 def test_misuse_is_answered_without_a_traceback(arguments, said):
-    out = command(*arguments)
+    out = datasets_command(*arguments)
     assert out.returncode == 1 and said in out.stdout + out.stderr and "Traceback" not in out.stderr
 
 

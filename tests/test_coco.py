@@ -3,12 +3,11 @@
 import json
 import pathlib
 import re
-import subprocess
-import sys
 
 import cv2
 import numpy as np
 import pytest
+from conftest import datasets_command, write_grey
 from PIL import Image
 
 from cpm_hand import datasets, geometry, skeletons
@@ -54,11 +53,6 @@ def picture(number=1, **fields):
     return {"id": number, "file_name": f"{number}.jpg", "width": 64, "height": 64, **fields}
 
 
-def write_picture(path, width=64, height=64):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    cv2.imwrite(str(path), np.full((height, width, 3), 90, np.uint8))
-
-
 def write(root, annotations=None, images=None, categories=None, name="annotations.json", folder="images", **more):
     """A COCO file with its pictures; one hand in one picture unless said otherwise."""
     root.mkdir(parents=True, exist_ok=True)
@@ -66,7 +60,7 @@ def write(root, annotations=None, images=None, categories=None, name="annotation
     for entry in images:
         name_of = entry.get("file_name") if isinstance(entry, dict) else None
         if isinstance(name_of, str) and re.fullmatch(r"[\w /]+\.jpg", name_of) and name_of[0] != "/":
-            write_picture(root / folder / name_of)
+            write_grey(root / folder / name_of)
     categories = [{"id": 1, "name": "hand", "keypoints": list(HAND.names)}] if categories is None else categories
     data = {"images": images, "annotations": [annotation()] if annotations is None else annotations,
             "categories": categories, **more}
@@ -81,11 +75,6 @@ def labels_of(root, *arguments, **fields):
 
 def category(names, **fields):
     return [{"id": 1, "name": "thing", "keypoints": names, **fields}]
-
-
-def command(*arguments):
-    return subprocess.run([sys.executable, "-m", "cpm_hand.datasets", *map(str, arguments)],
-                          capture_output=True, text=True, cwd=HERE)
 
 
 # What is read
@@ -268,7 +257,7 @@ def test_the_file_and_its_pictures_are_found_where_people_put_them(tmp_path, nam
 
 @pytest.mark.parametrize("name", ["\u5199\u771f\u30001.jpg", "Screen 3.05\u202fPM.jpg", "caf\u00e9.jpg"])
 def test_a_picture_may_have_any_letters_and_spaces_in_its_name(tmp_path, name):
-    write_picture(tmp_path / "images" / name)
+    write_grey(tmp_path / "images" / name)
     labels = labels_of(tmp_path, images=[picture(file_name=name)])
     assert labels.paths[0].endswith(name)
     coco_writer.write(labels, tmp_path / "again.json")
@@ -470,17 +459,18 @@ def test_a_size_that_is_not_given_is_the_files(tmp_path):
 def test_verify_recognises_the_set_one_level_down_and_finds_what_a_header_does_not_show(tmp_path):
     images = [picture(1), picture(2, width=200, height=200)]
     root = write(tmp_path / "own", [annotation(1, 1), annotation(2, 2)], images)
-    write_picture(root / "images" / "2.jpg", 200, 200)
+    write_grey(root / "images" / "2.jpg", 200, 200)
     data = (root / "images" / "2.jpg").read_bytes()
     (root / "images" / "2.jpg").write_bytes(data[:len(data) * 3 // 4])
     for where in (tmp_path, root / "annotations.json"):
-        out = command("verify", where)
+        out = datasets_command("verify", where)
         assert out.returncode == 1 and ": coco, 2 samples" in out.stdout
         assert "2.jpg: the picture is cut short" in out.stdout and "Traceback" not in out.stderr
 
 
 def test_preview_draws_a_coco_file(tmp_path):
-    out = command("preview", write(tmp_path / "own") / "annotations.json", f"--output={tmp_path / 'sheet.png'}")
+    labels = write(tmp_path / "own") / "annotations.json"
+    out = datasets_command("preview", labels, f"--output={tmp_path / 'sheet.png'}")
     assert out.returncode == 0 and "1 of 1 hands" in out.stdout
     sheet = cv2.imread(str(tmp_path / "sheet.png"))
     assert (sheet.max(-1) - sheet.min(-1) > 100).any()  # colours, on a grey picture: the fingers

@@ -2,13 +2,11 @@
 
 import json
 import pathlib
-import subprocess
-import sys
 
 import cv2
 import numpy as np
 import pytest
-from conftest import write_hands
+from conftest import datasets_command, write_hands
 
 from cpm_hand import datasets, geometry
 from cpm_hand.datasets import coco_writer
@@ -188,18 +186,14 @@ def test_labels_and_what_was_written_from_them_are_not_mixed(mine):
 
 @pytest.mark.slow
 def test_the_command_line_writes_a_file_and_tells_in_a_line_what_is_wrong(mine):
-    def command(*arguments):
-        return subprocess.run([sys.executable, "-m", "cpm_hand.datasets", "coco", *map(str, arguments)],
-                              capture_output=True, text=True, cwd=HERE)
-
     (mine / "d.jpg").write_bytes((mine / "a.jpg").read_bytes())  # without a label
-    out = command(mine, f"--output={mine.parent / 'few.json'}", "--joints=wrist,thumb4")
+    out = datasets_command("coco", mine, f"--output={mine.parent / 'few.json'}", "--joints=wrist,thumb4")
     assert out.returncode == 0 and "3 hands in 4 pictures" in out.stdout and "1 samples cannot be read" in out.stdout
     (mine.parent / "empty").mkdir()
     for arguments, said in (((mine,), "coco needs --output=FILE.json"),
                             ((mine.parent / "empty", f"--output={mine.parent / 'x.json'}"), "no known data set"),
                             ((mine.parent / "nowhere", f"--output={mine.parent / 'x.json'}"), "no such folder"),
                             ((mine, f"--output={mine.parent / 'x.json'}", "--joints=nose,wrist"), "no joint 'nose'")):
-        out = command(*arguments)
+        out = datasets_command("coco", *arguments)
         assert out.returncode != 0 and said in out.stdout + out.stderr and "Traceback" not in out.stderr
     assert not (mine.parent / "x.json").exists()

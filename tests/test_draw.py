@@ -172,7 +172,10 @@ def test_the_grid_shows_each_map_in_its_own_panel():
 def test_the_strip_has_one_panel_per_stage():
     stages = np.stack([one_hot() * strength for strength in (0.0, 0.5, 1.0)])
     image = np.zeros((40, 80, 3), np.uint8)
-    assert draw.stage_strip(image, stages, panel_px=80).shape == (40 + 20 + 8, 3 * 84 + 4, 3)
+    strip = draw.stage_strip(image, stages, panel_px=80)
+    assert strip.shape == (40 + 20 + 8, 3 * 84 + 4, 3)
+    panels = [strip[24:64, 4 + 84 * number:84 + 84 * number].astype(int) for number in range(3)]
+    assert not panels[0].any() and 0 < panels[1].sum() < panels[2].sum()
     assert draw.stage_strip(image, stages, columns=2, panel_px=80).shape == (2 * 64 + 4, 2 * 84 + 4, 3)
 
 

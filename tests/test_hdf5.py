@@ -7,6 +7,7 @@ import h5py
 import keras
 import numpy as np
 import pytest
+from weight_files import count_refused
 
 from cpm_hand import hdf5
 from cpm_hand.foreign import BadWeights
@@ -85,13 +86,6 @@ def test_odd_content_is_refused(tmp_path, names, value, text):
 def test_a_damaged_file_is_refused_or_has_other_numbers_and_takes_no_time(tmp_path, model):
     path = tmp_path / "a.weights.h5"
     hdf5.write(path, model, {"hands": "right"})
-    data, start = path.read_bytes(), time.process_time()
-    for position in range(0, len(data), len(data) // 150):
-        for variant in (data[:position], data[:position] + bytes([data[position] ^ 0x15]) + data[position + 1:]):
-            path.write_bytes(variant)
-            try:
-                hdf5.read(path)
-                hdf5.describe(path)
-            except BadWeights as error:
-                assert "a.weights.h5" in str(error)
+    start = time.process_time()
+    assert count_refused(path, lambda cut: (hdf5.read(cut), hdf5.describe(cut)), path.stat().st_size // 150) >= 150
     assert time.process_time() - start < 20

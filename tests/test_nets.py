@@ -161,7 +161,7 @@ def test_one_stage_keeps_the_stage_axis():
 
 
 @pytest.mark.parametrize("arguments, text", [
-    ({"size": 120}, "size=120; the nearest valid size is 1"), ({"stages": 0}, "at least 1 stage, got stages=0"),
+    ({"size": 120}, "size=120; the nearest valid size is 128\\."), ({"stages": 0}, "at least 1 stage, got stages=0"),
     ({"width": -1}, "above 0, got width=-1")])
 def test_a_compact_net_that_cannot_be_is_refused(arguments, text):
     with pytest.raises(ValueError, match=text):

@@ -95,7 +95,8 @@ def test_an_ordered_dictionary_of_python_2_comes_back():
 
 def test_a_damaged_dictionary_never_does_more_than_refuse(tmp_path):
     path = write_npy(tmp_path / "cut.npy", {"conv1_1": {"weights": np.arange(6.0), "biases": np.zeros(2)}})
-    assert count_refused(path, pickles.read_npy_object) > 0
+    size = path.stat().st_size
+    assert count_refused(path, pickles.read_npy_object) >= size    # however it is cut short, it is refused
 
 
 def test_a_folder_a_pipe_and_a_huge_file_are_not_read(tmp_path):

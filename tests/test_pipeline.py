@@ -5,7 +5,7 @@ import tensorflow as tf
 from conftest import write_hands
 
 from cpm_hand import augment, datasets, geometry, images
-from cpm_hand.pipeline import Loader, Mixture, evaluation_batches, training_batches
+from cpm_hand.pipeline import Loader, Mixture, evaluation_batches, first_batch, training_batches
 from cpm_hand.targets import BeliefMaps
 
 TARGET = BeliefMaps(stride=8, sigma_px=7.0)
@@ -32,6 +32,13 @@ def test_a_crop_factor_cuts_the_same_square_narrower_or_wider(labels):
         np.testing.assert_allclose(geometry.apply(matrix, middle[None])[0], [31.5, 31.5], atol=1e-3)
         assert matrix[0, 0] == matrix[1, 1] == pytest.approx(64 / wanted, rel=1e-5)
         assert loader(sample, 0)[-1] == pytest.approx(64 / wanted, rel=1e-5)
+
+
+def test_the_pictures_that_are_shown_are_cut_as_those_that_are_trained_on_but_not_augmented(labels):
+    shown = first_batch(Loader(labels, 64, crop_factor=1.1, augmentation=DEFAULT), TARGET, 3)
+    rows = np.unique(np.linspace(0, labels.num_hands - 1, 3).astype(int))
+    for row, picture in zip(rows, shown.images, strict=True):
+        np.testing.assert_array_equal(picture, Loader(labels, 64, crop_factor=1.1)(row, 0)[0])
 
 
 # ---- the order of samples

@@ -460,6 +460,7 @@ def test_at_other_scales_too_hands_come_the_strongest_first_once_and_above_the_t
     lost = predict.Predictor(ColourNet(part=(0.4, 0.95)), max_hands=3, scales=(2.0,))(picture)
     assert lost == []                                                  # a hand of 23 % of the input is unknown
     far = predict.Predictor(ColourNet(part=(0.1, 0.95)), max_hands=3, scales=(4.0,), threshold=0.0)(picture)
+    assert len(far) == 2
     boxes = [search.joint_box(hand.keypoints) for hand in far]
     assert all(search.overlap(one, other) < search.SAME for one, other in itertools.combinations(boxes, 2))
     assert [hand.presence for hand in far] == sorted([hand.presence for hand in far], reverse=True)

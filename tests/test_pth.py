@@ -151,7 +151,7 @@ def test_a_stream_of_another_length_than_its_tensors_is_refused(tmp_path, change
 
 @pytest.mark.parametrize("layout", ["zip", "stream"])
 def test_a_damaged_file_is_refused_or_has_other_numbers_and_takes_no_time(tmp_path, layout):
-    path = write_pth(tmp_path / "net.pth", {"conv.weight": np.float32(RNG.normal(size=(2, 3))),
+    path = write_pth(tmp_path / "net.pth", {"conv.weight": np.float32(np.random.default_rng(0).normal(size=(2, 3))),
                                             "conv.bias": np.float32([1, 2])}, layout)
     size, start = path.stat().st_size, time.process_time()
     assert count_refused(path, pth.read) > size

@@ -1,10 +1,10 @@
 """The rendered hand: bones, limits, overlaps, projection, silhouette, depth, determinism, the mirror."""
 
-import math
 
 import cv2
 import numpy as np
 import pytest
+from conftest import deepest_between_fingers
 
 from cpm_hand.rendering import arms, bending, contacts, flesh, hands, kinematics, poses, raster, skin, surface
 
@@ -32,20 +32,7 @@ def test_a_thousand_poses_keep_bones_limits_and_distance():
         assert (angles >= kinematics.LIMITS[:, 0] - 1e-12).all() and (angles <= kinematics.LIMITS[:, 1] + 1e-12).all()
         np.testing.assert_allclose(kinematics.clip_pose(angles), angles, atol=1e-12)  # couplings too
         assert contacts.overlap(shape, sample.pose) <= contacts.MAX_OVERLAP_MM
-        assert _deepest_between_fingers(shape, joints) <= contacts.MAX_OVERLAP_MM + 0.3
-
-
-def _deepest_between_fingers(shape, joints):
-    """The oracle: points along the outer two bones of each finger, one finger against the other."""
-    t = np.linspace(0, 1, 9)[:, None]
-    clouds = []
-    for finger in range(5):
-        bones = [1 + 4 * finger + part for part in (2, 3)]
-        points = np.concatenate([joints[b - 1] * (1 - t) + joints[b] * t for b in bones])
-        radii = 0.92 * np.concatenate([shape.half_widths[b - 1] * (1 - t) + shape.half_widths[b] * t for b in bones])
-        clouds.append((points, radii))
-    return max((clouds[i][1] + clouds[j][1].T - np.linalg.norm(clouds[i][0][:, None] - clouds[j][0], axis=-1)).max()
-               for i in range(5) for j in range(i))
+        assert deepest_between_fingers(shape, joints) <= contacts.MAX_OVERLAP_MM + 0.3
 
 
 def test_every_class_can_be_asked_for_and_others_are_refused():
@@ -66,13 +53,6 @@ def test_every_class_is_drawn_alike_twice_and_a_contact_of_no_joint_is_refused()
             np.testing.assert_array_equal(first.pose.angles, second.pose.angles)
     with pytest.raises(ValueError, match="joints 0 to 20"):
         contacts.settle(kinematics.mean_shape(), kinematics.Pose(np.zeros(23)), [(4, 23)])
-
-
-@pytest.mark.slow
-def test_classes_have_the_shares_that_are_asked_for():
-    names = [sample.name for _, sample in sampled(1500, seed=2)]
-    for name, share in poses.WEIGHTS.items():
-        assert abs(names.count(name) / len(names) - share) < 4 * math.sqrt(share * (1 - share) / len(names)) + 0.01
 
 
 def test_a_pinch_brings_the_tips_together():

@@ -35,6 +35,12 @@ def test_every_kind_paints_pictures_of_any_size(kind):
         assert image.std() > 0.3
 
 
+def test_no_two_kinds_paint_the_same():
+    painted = {backgrounds.background(np.random.default_rng(0), 64, 48, {kind: 1.0}).tobytes()
+               for kind in backgrounds.KINDS}
+    assert len(painted) == len(backgrounds.KINDS)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", backgrounds.KINDS)
 def test_every_kind_paints_wide_pictures(kind):

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
+from conftest import deepest_between_fingers
 
 from cpm_hand.rendering import contacts, hands, kinematics, poses, scene, skin
 
@@ -128,26 +129,15 @@ def test_joints_stay_within_their_limits(rendered):
 
 def test_different_fingers_lie_at_most_three_millimetres_in_each_other(rendered):
     assert max(contacts.overlap(hand.shape, kinematics.Pose(hand.angles)) for hand in rendered) <= 3.0
-    assert max(_deepest(hand) for hand in rendered) <= 3.3
-
-
-def _deepest(hand):
-    """The oracle: points along the outer two bones of each finger, one finger against the other."""
-    t = np.linspace(0, 1, 9)[:, None]
-    clouds = []
-    for finger in range(5):
-        bones = [1 + 4 * finger + part for part in (2, 3)]
-        points = np.concatenate([hand.joints[b - 1] * (1 - t) + hand.joints[b] * t for b in bones])
-        widths = np.concatenate([hand.shape.half_widths[b - 1] * (1 - t) + hand.shape.half_widths[b] * t
-                                 for b in bones])
-        clouds.append((points, 0.92 * widths))
-    return max((clouds[i][1] + clouds[j][1].T - np.linalg.norm(clouds[i][0][:, None] - clouds[j][0], axis=-1)).max()
-               for i in range(5) for j in range(i))
+    assert max(deepest_between_fingers(hand.shape, hand.joints) for hand in rendered) <= 3.3
 
 
 def has_share(found, share, allowance=0.0):
     """Whether so many of the found are True as four deviations of a binomial allow."""
-    return abs(np.mean(found) - share) <= 4 * math.sqrt(share * (1 - share) / len(found)) + allowance
+    within = 4 * math.sqrt(share * (1 - share) / len(found)) + allowance
+    if within >= share:
+        pytest.skip(f"of {len(found)} pictures, {share:.0%} cannot be told from none")
+    return abs(np.mean(found) - share) <= within
 
 
 def test_left_and_right_hands_are_alike_frequent(rendered):

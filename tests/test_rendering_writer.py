@@ -39,13 +39,6 @@ def test_the_reader_of_cmus_hands_reads_it_without_a_special_case(some):
     np.testing.assert_array_equal(labels.boxes, [[0, 0, 64, 64]] * 12)
 
 
-def test_the_3d_joints_project_onto_the_keypoints(some):
-    for path in (some / "synth_rendered").glob("*.json"):
-        label = json.loads(path.read_text())
-        projected = np.array(label["joints_mm"]) @ np.array(label["camera"]).T
-        np.testing.assert_allclose(projected[:, :2] / projected[:, 2:], np.array(label["hand_pts"])[:, :2], atol=1e-3)
-
-
 def test_an_interrupted_set_goes_on_and_what_is_there_stays(some, tmp_path):
     write(tmp_path, 4, seed=5)
     (tmp_path / "synth_rendered" / "00000002.json").unlink()         # its label is written last

@@ -179,16 +179,17 @@ class Calls:
         return self.call
 
 
-def count_refused(path, read) -> int:
-    """Cut a file short and change a byte, at each position, and count how often reading it is refused by its name.
+def count_refused(path, read, step: int = 1) -> int:
+    """Cut a file short and change a byte, at every step-th position, and count how often it is refused by its name.
 
     Args:
         path: of a sound file, which is overwritten.
         read: of a path; anything but success or BadWeights fails the test.
+        step: from one position to the next.
     """
     data, refused = path.read_bytes(), 0
-    for position, byte in enumerate(data):
-        for variant in (data[:position], data[:position] + bytes([byte ^ 0x15]) + data[position + 1:]):
+    for position in range(0, len(data), step):
+        for variant in (data[:position], data[:position] + bytes([data[position] ^ 0x15]) + data[position + 1:]):
             path.write_bytes(variant)
             try:
                 read(path)

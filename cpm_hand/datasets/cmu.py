@@ -17,7 +17,17 @@ import numpy as np
 
 from cpm_hand import geometry, images
 from cpm_hand.hand import HAND
-from cpm_hand.labels import BadSample, Labels, check_extent, gather, load_json, showable
+from cpm_hand.labels import (
+    FARTHEST,
+    BadSample,
+    Labels,
+    check_extent,
+    gather,
+    is_number,
+    load_json,
+    read_head_size,
+    showable,
+)
 
 ORIGIN = "http://domedb.perception.cs.cmu.edu/handdb.html"
 RENDERED = "synth_rendered"  # what cpm_hand.rendering writes, beside CMU's own folders
@@ -35,7 +45,6 @@ _CROPPED = ("synth2", "synth3", RENDERED)  # their pictures already are crops of
 _PICTURES = (".jpg", ".jpeg", ".png")
 _PERSON = re.compile(r"^(.+)_\d+_[lr]$")  # <photograph>_<person>_<side> and <video>_<frame>_<side>
 _WITHOUT_TIPS = tuple(joint for joint in range(HAND.num_joints) if joint == 0 or joint % 4)  # rows of synth1
-_FARTHEST = 1e6  # px; no picture is that large, and float32 still resolves it
 
 
 def read_synth(root, skip_bad: bool = False) -> tuple[Labels, list[str]]:
@@ -195,11 +204,9 @@ def _row(where: str, fields: dict, picture: str, points: str, folder: str, group
         keypoints, visible = _keypoints(where, fields, points, short=folder == "synth1")
     else:
         keypoints, visible = np.zeros((HAND.num_joints, 2)), np.zeros(HAND.num_joints, bool)
-    is_left, head_size = fields.get("is_left", -1), fields.get("head_size", 0)
+    is_left, head_size = fields.get("is_left", -1), read_head_size(where, fields.get("head_size", 0))
     if "is_left" in fields and (type(is_left) not in (bool, int, float) or is_left not in (0, 1)):
         raise BadSample(f"{where}: 'is_left' must be 0 or 1, or left out, got {reprlib.repr(is_left)}.")
-    if type(head_size) not in (int, float) or not 0 <= head_size <= _FARTHEST:
-        raise BadSample(f"{where}: 'head_size' must be a length in px, got {reprlib.repr(head_size)}.")
     try:
         width, height = images.read_size(picture)
     except images.BadImage as error:
@@ -209,7 +216,7 @@ def _row(where: str, fields: dict, picture: str, points: str, folder: str, group
         check_extent(where, geometry.tight_box(keypoints, visible), width, height)
     box = geometry.whole_picture_box(width, height) if whole else _hand_box(where, keypoints, visible)
     return {"path": picture, "keypoints": keypoints, "visible": visible, "box": box, "has_hand": has_hand,
-            "is_left": is_left, "head_size": head_size or np.nan, "group": group}
+            "is_left": is_left, "head_size": head_size, "group": group}
 
 
 def _hand_box(where: str, keypoints: np.ndarray, visible: np.ndarray) -> np.ndarray:
@@ -238,12 +245,10 @@ def _keypoints(where: str, fields: dict, key: str, short: bool) -> tuple[np.ndar
                         f"{expected}.")
     for joint, row in zip(joints, rows):
         for what, value in zip(("x", "y", "visible"), row):
-            # bool is an int to Python, and json reads NaN and Infinity: neither is a coordinate.
-            number = type(value) in (int, float) and abs(value) <= _FARTHEST
-            if not number or (what == "visible" and value < 0):
+            if not is_number(value) or (what == "visible" and value < 0):
                 raise BadSample(f"{where}: '{key}' has {what} = {reprlib.repr(value)} at joint {joint} "
                                 f"('{HAND.names[joint]}'); expected finite x and y in pixels, at most "
-                                f"{_FARTHEST:g}, and visible 0 or 1.")
+                                f"{FARTHEST:g}, and visible 0 or 1.")
     table = np.zeros((HAND.num_joints, 3))
     table[list(joints)] = rows
     if not table[:, 2].any():

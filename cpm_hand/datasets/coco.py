@@ -18,11 +18,20 @@ import numpy as np
 
 from cpm_hand import geometry, images, skeletons
 from cpm_hand.hand import HAND, Skeleton
-from cpm_hand.labels import BadSample, Labels, check_extent, from_rows, load_json, showable
+from cpm_hand.labels import (
+    FARTHEST,
+    BadSample,
+    Labels,
+    check_extent,
+    from_rows,
+    is_number,
+    load_json,
+    read_head_size,
+    showable,
+)
 
 FILES = ("annotations.json", "_annotations.coco.json", "*.json", "annotations/*.json")  # the first that is there
 
-_FARTHEST = 1e6  # px; no picture is that large, and float32 still resolves it
 _MOST_JOINTS = 1000
 _LONGEST_NAME = 200
 
@@ -261,9 +270,7 @@ def _hand(where: str, item: dict, category: Category, picture: Picture) -> dict 
     keypoints, visible = _keypoints(where, item["keypoints"], category.order)
     if not visible.any():
         return None
-    head_size = item.get("head_size") or 0
-    if not _number(head_size) or head_size < 0:
-        raise BadSample(f"{where}: 'head_size' must be a length in px, got {reprlib.repr(head_size)}.")
+    head_size = read_head_size(where, item.get("head_size") or 0)
     box = geometry.tight_box(keypoints, visible)
     given = _bbox(where, item.get("bbox"))
     if given is not None and not visible.all():
@@ -275,7 +282,7 @@ def _hand(where: str, item: dict, category: Category, picture: Picture) -> dict 
                         f"{keypoints[visible][0].tolist()}, and a box around them has no size; correct the label, or "
                         f"give it a 'bbox'.")
     return {"path": picture.path, "keypoints": keypoints, "visible": visible, "box": geometry.widen(box),
-            "is_left": _is_left(where, item, category), "head_size": head_size or np.nan, "group": picture.group}
+            "is_left": _is_left(where, item, category), "head_size": head_size, "group": picture.group}
 
 
 def _no_hand(picture: Picture, skeleton: Skeleton) -> dict:
@@ -292,9 +299,9 @@ def _keypoints(where: str, values, order: np.ndarray) -> tuple[np.ndarray, np.nd
         found = f"{len(values)} entries" if isinstance(values, list) else reprlib.repr(values)
         raise BadSample(f"{where}: 'keypoints' is {found}; {expected}.")
     for place, value in enumerate(values):
-        if not _number(value) or (place % 3 == 2 and value < 0):
+        if not is_number(value) or (place % 3 == 2 and value < 0):
             raise BadSample(f"{where}: 'keypoints' has {'xyv'[place % 3]} = {reprlib.repr(value)} at its joint "
-                            f"{place // 3 + 1}; {expected}, all finite and at most {_FARTHEST:g}, v 0, 1 or 2.")
+                            f"{place // 3 + 1}; {expected}, all finite and at most {FARTHEST:g}, v 0, 1 or 2.")
     table = np.array(values, np.float64).reshape(-1, 3)[order]
     return table[:, :2], table[:, 2] > 0
 
@@ -303,7 +310,7 @@ def _bbox(where: str, bbox) -> np.ndarray | None:
     """float64 [4]: x, y, w, h; None where it is absent or empty, as some programs write it."""
     if bbox is None or bbox == []:
         return None
-    if not isinstance(bbox, list) or len(bbox) != 4 or not all(map(_number, bbox)) or min(bbox[2:]) < 0:
+    if not isinstance(bbox, list) or len(bbox) != 4 or not all(map(is_number, bbox)) or min(bbox[2:]) < 0:
         raise BadSample(f"{where}: 'bbox' must be x, y, width, height in px, got {reprlib.repr(bbox)}.")
     return np.array(bbox, np.float64) if min(bbox[2:]) > 0 else None
 
@@ -321,8 +328,3 @@ def _is_left(where: str, item: dict, category: Category) -> int:
             if side in ("left", "right"):
                 return int(side == "left")
     return category.is_left
-
-
-def _number(value) -> bool:
-    """Whether it can be a coordinate: bool is an int to Python, and json reads NaN and Infinity."""
-    return type(value) in (int, float) and abs(value) <= _FARTHEST

@@ -1,13 +1,11 @@
 """A frozen graph: one GraphDef with the weights as constants, and its description beside it as NAME.pb.json."""
 
-import hashlib
-import json
 import pathlib
 
 import keras
 
 from cpm_hand import graphs
-from cpm_hand.artefacts import OUTPUTS, BadArtefact, Loaded, describe_beside, first_line
+from cpm_hand.artefacts import OUTPUTS, BadArtefact, Loaded, check_bytes, describe_beside, first_line, write_beside
 
 OLD_OUTPUT = "Openpose/out"
 
@@ -38,9 +36,7 @@ def write(model: keras.Model, metadata: dict, destination: pathlib.Path) -> None
 
     names = [*graphs.outputs_of(model), *([OLD_OUTPUT] if "stages" in model.output else []), *heads]
     data = graphs.freeze(run, names, graphs.image_spec(model)).SerializeToString()
-    destination.write_bytes(data)
-    description = {**metadata, "sha256": hashlib.sha256(data).hexdigest()}
-    destination.with_name(destination.name + ".json").write_text(json.dumps(description, indent=1))
+    write_beside(destination, data, metadata)
 
 
 def load(path: pathlib.Path) -> Loaded:
@@ -70,9 +66,7 @@ def load(path: pathlib.Path) -> Loaded:
         raise BadArtefact(f"{path}: a frozen graph without {', '.join(f'{name}:0' for name in missing)} "
                           f"({len(names)} operations). Graphs of other programs take other pixels (often "
                           f"float BGR) and hold no decoder; freeze one of this program's with freeze.py.")
-    if "sha256" in fields and hashlib.sha256(data).hexdigest() != fields["sha256"]:
-        raise BadArtefact(f"{path}: its bytes are not those that {path.name}.json describes (SHA-256 differs): one of "
-                          f"the two was changed or belongs to another export. Freeze it again with freeze.py.")
+    check_bytes(path, data, fields)
     if odd := _doubtful(graph_def):
         raise BadArtefact(f"{path}: holds {', '.join(odd[:3])}{', …' if len(odd) > 3 else ''}, which could read, write "
                           f"or run something; what freeze.py writes is arithmetic alone. Freeze it again with that.")

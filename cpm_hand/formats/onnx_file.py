@@ -6,7 +6,7 @@ import pathlib
 import keras
 
 from cpm_hand import graphs
-from cpm_hand.artefacts import OUTPUTS, BadArtefact, Loaded, describe, first_line, optional
+from cpm_hand.artefacts import OUTPUTS, BadArtefact, Loaded, check_names, describe, first_line, optional
 
 KEY = "cpm_hand"  # of the description among the file's metadata
 
@@ -50,9 +50,7 @@ def load(path: pathlib.Path) -> Loaded:
         raise BadArtefact(f"{path}: not a whole ONNX file that ONNX Runtime {runtime.__version__} can run "
                           f"({first_line(error)}); cut short, damaged or of another kind; export it again.") from error
     inputs, outputs = ({each.name: each for each in found} for found in (session.get_inputs(), session.get_outputs()))
-    if set(inputs) != {"image"} or not {"keypoints", "presence"} <= set(outputs):
-        raise BadArtefact(f"{path}: an ONNX file of another program: it maps {sorted(inputs)} to {sorted(outputs)}, "
-                          f"not ['image'] to {sorted(OUTPUTS)}. Export one with freeze.py.")
+    check_names(path, "an ONNX file", inputs, outputs)
     names = [name for name in OUTPUTS if name in outputs]
     description = describe(session.get_modelmeta().custom_metadata_map.get(KEY), path)
 

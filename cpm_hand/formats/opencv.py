@@ -5,8 +5,6 @@ swapRB=True)` gives. Output `maps`: float32 [1, C, h, w], the last stage. The de
 NAME.onnx.json. Tried with OpenCV 4.14.
 """
 
-import hashlib
-import json
 import pathlib
 import threading
 
@@ -14,7 +12,7 @@ import keras
 import numpy as np
 
 from cpm_hand import graphs
-from cpm_hand.artefacts import OUTPUTS, BadArtefact, Loaded, describe_beside, first_line
+from cpm_hand.artefacts import OUTPUTS, BadArtefact, Loaded, check_bytes, describe_beside, first_line, write_beside
 
 KIND = "opencv"
 
@@ -44,10 +42,7 @@ def write(model: keras.Model, metadata: dict, destination: pathlib.Path) -> None
 
     graph_def = graphs.freeze(run, ["maps"], tf.TensorSpec((1, 3, size, size), tf.float32, name="image"))
     converted = graphs.to_onnx(graph_def, ["maps"])
-    data = converted.SerializeToString()
-    destination.write_bytes(data)
-    description = {**metadata, "format": KIND, "sha256": hashlib.sha256(data).hexdigest()}
-    destination.with_name(destination.name + ".json").write_text(json.dumps(description, indent=1))
+    write_beside(destination, converted.SerializeToString(), {**metadata, "format": KIND})
 
 
 def is_it(path: pathlib.Path, head: bytes) -> bool:
@@ -65,9 +60,7 @@ def load(path: pathlib.Path) -> Loaded:
 
     description, fields = describe_beside(path)
     spec = description.spec
-    if "sha256" in fields and hashlib.sha256(path.read_bytes()).hexdigest() != fields["sha256"]:
-        raise BadArtefact(f"{path}: its bytes are not those that {path.name}.json describes (SHA-256 differs): one of "
-                          f"the two was changed or belongs to another export. Export it again with freeze.py.")
+    check_bytes(path, path.read_bytes(), fields)
     try:
         net = cv2.dnn.readNetFromONNX(str(path))
     except cv2.error as error:

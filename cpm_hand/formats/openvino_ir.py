@@ -10,7 +10,7 @@ import threading
 import keras
 
 from cpm_hand import graphs
-from cpm_hand.artefacts import OUTPUTS, BadArtefact, Loaded, describe, first_line, optional
+from cpm_hand.artefacts import OUTPUTS, BadArtefact, Loaded, check_names, describe, first_line, optional
 
 KEY = "cpm_hand"          # of the description in the file's runtime information
 HINTS = {"float32": "f32", "bfloat16": "bf16", "int8": "bf16"}  # what is not rounded to 8 bits may be in bfloat16
@@ -77,10 +77,7 @@ def load(path: pathlib.Path) -> Loaded:
         raise BadArtefact(f"{path}: not a whole OpenVINO model ({first_line(error)}); cut short, damaged or "
                           f"of another kind; export it again.") from error
     outputs = {name: port for port in model.outputs for name in port.get_names()}
-    inputs = sorted(name for port in model.inputs for name in port.get_names())
-    if inputs != ["image"] or not {"keypoints", "presence"} <= set(outputs):
-        raise BadArtefact(f"{path}: an OpenVINO model of another program: it maps {inputs} to {sorted(outputs)}, "
-                          f"not ['image'] to {sorted(OUTPUTS)}. Export one with freeze.py.")
+    check_names(path, "an OpenVINO model", [name for port in model.inputs for name in port.get_names()], outputs)
     text = model.get_rt_info([KEY]).astype(str) if model.has_rt_info([KEY]) else None
     description, fields = describe(text, path), json.loads(text or "{}")
     if "sha256" in fields and hashlib.sha256(weights.read_bytes()).hexdigest() != fields["sha256"]:

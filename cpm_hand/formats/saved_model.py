@@ -7,7 +7,7 @@ import keras
 import numpy as np
 
 from cpm_hand import graphs, serving
-from cpm_hand.artefacts import DESCRIPTION, OUTPUTS, BadArtefact, Loaded, describe, first_line
+from cpm_hand.artefacts import DESCRIPTION, OUTPUTS, BadArtefact, Loaded, check_names, describe, first_line
 
 VERSION = "1"
 METADATA = f"assets.extra/{DESCRIPTION}"  # inside the version's folder
@@ -73,10 +73,7 @@ def load(path: pathlib.Path) -> Loaded:
     inputs, outputs = signature.structured_input_signature[1], signature.structured_outputs
     extra = path / METADATA
     description = describe(extra.read_bytes() if extra.exists() else None, extra)
-    needed = {"keypoints", "presence"} if description.spec else set(OUTPUTS)
-    if set(inputs) != {"image"} or not needed <= set(outputs):
-        raise BadArtefact(f"{path}: a SavedModel of another program: it maps {sorted(inputs)} "
-                          f"to {sorted(outputs)}, not ['image'] to {sorted(needed)}. Use freeze.py.")
+    check_names(path, "a SavedModel", inputs, outputs, ("keypoints", "presence") if description.spec else OUTPUTS)
 
     def run(images):
         # The function asks the model each time, for the model owns the weights and has to live as long.

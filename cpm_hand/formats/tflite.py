@@ -7,7 +7,6 @@ The batch is 1, as it is in LiteRT.
 import hashlib
 import io
 import json
-import os
 import pathlib
 import tempfile
 import threading
@@ -18,7 +17,17 @@ import keras
 import numpy as np
 
 from cpm_hand import graphs
-from cpm_hand.artefacts import DESCRIPTION, OUTPUTS, BadArtefact, Loaded, describe, first_line, optional
+from cpm_hand.artefacts import (
+    DESCRIPTION,
+    OUTPUTS,
+    BadArtefact,
+    Loaded,
+    check_names,
+    cores,
+    describe,
+    first_line,
+    optional,
+)
 
 MARK = b"TFL3"  # bytes 4 to 7
 
@@ -86,17 +95,14 @@ def load(path: pathlib.Path) -> Loaded:
             raise ValueError(f"no '{MARK.decode()}' at byte 4")
         if text and hashlib.sha256(data[:size]).hexdigest() != json.loads(text).get("sha256"):
             raise ValueError("its bytes are not those that its description was written for")
-        interpreter = interpreter_of(model_content=data[:size], num_threads=len(os.sched_getaffinity(0))
-                                     if hasattr(os, "sched_getaffinity") else os.cpu_count())
+        interpreter = interpreter_of(model_content=data[:size], num_threads=cores())
         signatures = interpreter.get_signature_list()
         runner = interpreter.get_signature_runner() if len(signatures) == 1 else None
     except (ValueError, RuntimeError) as error:
         raise BadArtefact(f"{path}: not a whole LiteRT model ({len(data)} bytes; {first_line(error)}); cut short, "
                           f"damaged or of another kind; export it again.") from error
     inputs, outputs = (runner.get_input_details(), runner.get_output_details()) if runner else ({}, {})
-    if set(inputs) != {"image"} or not {"keypoints", "presence"} <= set(outputs):
-        raise BadArtefact(f"{path}: a LiteRT model of another program: it maps {sorted(inputs)} to {sorted(outputs)}, "
-                          f"not ['image'] to {sorted(OUTPUTS)}. Export one with freeze.py.")
+    check_names(path, "a LiteRT model", inputs, outputs)
     names = [name for name in OUTPUTS if name in outputs]
 
     def run(images):

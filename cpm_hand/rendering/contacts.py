@@ -6,7 +6,16 @@ from typing import NamedTuple
 import numba
 import numpy as np
 
-from cpm_hand.rendering.kinematics import DIP_PER_PIP, LIMITS, Pose, Shape, clip_kernel, finger_kernel, forward_kernel
+from cpm_hand.rendering.kinematics import (
+    DIP_PER_PIP,
+    LIMITS,
+    Pose,
+    Shape,
+    clip_kernel,
+    finger_kernel,
+    forward,
+    forward_kernel,
+)
 
 MAX_OVERLAP_MM = 3.0  # how deep the rods of two fingers, or of a finger and the palm, may lie in each other
 _AIM_MM = 1.5  # what the search aims at
@@ -50,8 +59,7 @@ def settle(shape: Shape, pose: Pose, contacts=(), held: Held | None = None) -> P
 
 def overlap(shape: Shape, pose: Pose) -> float:
     """The deepest overlap of different fingers, or of a finger's outer bones and the palm, in mm; 0 if none."""
-    joints, frames = np.zeros((21, 3)), np.zeros((21, 3, 4))
-    forward_kernel(np.asarray(pose.angles, np.float64), shape.bases, shape.lengths, joints, frames)
+    joints, _ = forward(shape, pose)
     return float(_overlaps(joints, shape.half_widths, np.empty((26, 12)))[0])
 
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numba
 import numpy as np
 
-_PALM, _REACH = 5, 30.0  # group number of everything that is not a finger; farther parts do not matter to a point
+_PALM = 5  # group number of everything that is not a finger
 _FINGER_BLEND, _PALM_BLEND, _WEB_BLEND, _PAD_BLEND = 2.6, 9.0, 5.5, 3.5
 
 
@@ -37,11 +37,11 @@ class _Builder:
         placed[:, 3] += frame[:, :3] @ np.asarray(start, float)
         self.rows.append((group, placed, (length, *radii, *scale, blend)))
 
-    def between(self, group, a, b, radii, scale=(1.0, 1.0), up=(0.0, 0.0, 1.0), blend=_PALM_BLEND):
-        """A rod from a to b (hand's frame), its z as near to `up` as can be."""
+    def between(self, group, a, b, radii, scale=(1.0, 1.0), blend=_PALM_BLEND):
+        """A rod from a to b (hand's frame), its z as near to the hand's as can be."""
         a, b = np.asarray(a, float), np.asarray(b, float)
         y = (b - a) / np.linalg.norm(b - a)
-        x = np.cross(y, up)
+        x = np.cross(y, (0.0, 0.0, 1.0))
         x /= np.linalg.norm(x)
         frame = np.stack([x, y, np.cross(x, y), a], 1)
         self.rows.append((group, frame, (np.linalg.norm(b - a), *radii, *scale, blend)))
@@ -58,7 +58,7 @@ def primitives(shape, joints: np.ndarray, frames: np.ndarray) -> Primitives:
     for finger in range(1, 5):
         _finger(build, finger, shape, frames)
     _thumb(build, shape, frames)
-    _palm(build, joints, frames)
+    _palm(build, joints)
     _arm(build)
     return build.done()
 
@@ -98,7 +98,7 @@ def _thumb(build, shape, frames):
     build.rod(0, distal, (0, lengths[3] * 0.3, -3.0), lengths[3] * 0.34, (w3, w3 * 0.92), (1.12, 0.85), _PAD_BLEND)
 
 
-def _palm(build, joints, frames):
+def _palm(build, joints):
     # Rays of the metacarpals: a slab about 27 mm thick, arched across.
     for finger, (near, far) in zip(range(1, 5), ((12.5, 11.0), (13.5, 11.2), (13.0, 10.8), (11.5, 10.0))):
         end = joints[1 + 4 * finger]

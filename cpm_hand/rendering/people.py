@@ -40,15 +40,10 @@ def _smooth(points) -> np.ndarray:
     return points
 
 
-def person(canvas: Canvas, unit: float | None = None) -> None:
-    """Head, neck and torso over what is there.
-
-    Args:
-        canvas: what is drawn on.
-        unit: half the height of the head, px; drawn if None.
-    """
+def person(canvas: Canvas) -> None:
+    """Head, neck and torso over what is there."""
     rng = canvas.rng
-    unit = canvas.side * math.exp(rng.uniform(-2.8, -0.7)) if unit is None else unit
+    unit = canvas.side * math.exp(rng.uniform(-2.8, -0.7))  # half the height of the head, px
     head = np.array([rng.uniform(-0.05, 1.05) * canvas.width, rng.uniform(-0.1, 0.9) * canvas.height])
     lean = 0.2 * rng.standard_normal()
     if rng.random() < 0.12:

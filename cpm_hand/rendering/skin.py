@@ -117,15 +117,13 @@ def sample_ita(rng: np.random.Generator, tone_weights: tuple[float, ...] = TONE_
 
 
 def sample_look(rng: np.random.Generator, tone_weights: tuple[float, ...] = TONE_WEIGHTS, *, sleeve: float = 0.4,
-                ring: float = 0.07, bracelet: float = 0.12, glove: float = 0.02) -> Look:
-    """A person's skin and what covers it.
+                glove: float = 0.02) -> Look:
+    """A person's skin and what covers it; 7 % wear a ring, 12 % a bracelet or watch.
 
     Args:
         rng: where all chance comes from.
         tone_weights: relative shares of the ITA classes, very light to dark.
         sleeve: share of hands with a long sleeve; most others have a short one, on the upper arm.
-        ring: share with a ring.
-        bracelet: share with a bracelet or watch.
         glove: share with a glove.
     """
     ita = sample_ita(rng, tone_weights)
@@ -146,8 +144,8 @@ def sample_look(rng: np.random.Generator, tone_weights: tuple[float, ...] = TONE
     short = rng.uniform(-480, -260) if rng.random() < 0.75 else -999
     cover = [rng.choice([rng.uniform(-20, 14), rng.uniform(-120, -20)], p=(0.6, 0.4)) if has_sleeve else short,
              rng.uniform(1.5, 7), has_glove, grey if rng.random() < 0.25 else 0.0,
-             rng.choice([3, 2, 1, 4, 0], p=(0.5, 0.2, 0.15, 0.1, 0.05)) if rng.random() < ring else -1,
-             rng.uniform(0.36, 0.62), rng.uniform(-42, -14) if rng.random() < bracelet else -999, rng.uniform(3, 26)]
+             rng.choice([3, 2, 1, 4, 0], p=(0.5, 0.2, 0.15, 0.1, 0.05)) if rng.random() < 0.07 else -1,
+             rng.uniform(0.36, 0.62), rng.uniform(-42, -14) if rng.random() < 0.12 else -999, rng.uniform(3, 26)]
     return Look(np.float32(colours), np.float32(texture), np.float32(cover), np.float32(rng.uniform(0, 4000, 3)),
                 ita_class(ita))
 

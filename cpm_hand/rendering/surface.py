@@ -75,7 +75,7 @@ def template(cell_mm: float = FINE_MM) -> Template:
     local = np.einsum("vkij,vki->vkj", turned[..., :3], rest[:, None] - turned[..., 3])
     local = np.concatenate([local, np.ones_like(local[..., :1])], -1)
     normals = vertex_normals(np.float32(rest), triangles)
-    attributes = _finger_places(rest, normals, joints, frames, shape)
+    attributes = _finger_places(rest, normals, frames, shape)
     places = np.concatenate([np.float32(rest), np.stack(attributes[:4], 1)], 1)
     on_hand = rest[:, 1] > _CASTS_FROM_Y
     # Unsigned: compiled code then need not ask whether an index counts from the end.
@@ -176,8 +176,8 @@ def _diffuse(rest, triangles, bones, pace) -> np.ndarray:
     return weights / weights.sum(1, keepdims=True)
 
 
-def _with_half_frames(weights, keep: int = 6) -> tuple[np.ndarray, np.ndarray]:
-    """Move what two joined bones share to the frame of their joint; keep the largest weights."""
+def _with_half_frames(weights) -> tuple[np.ndarray, np.ndarray]:
+    """Move what two joined bones share to the frame of their joint; keep the six largest weights."""
     wide = np.concatenate([weights, np.zeros((len(weights), 20))], 1)
     for child in range(1, 21):
         parent = kinematics.PARENTS[child]
@@ -187,7 +187,7 @@ def _with_half_frames(weights, keep: int = 6) -> tuple[np.ndarray, np.ndarray]:
         wide[:, 20 + child] = 2 * shared
         wide[:, child] -= shared
         wide[:, parent] -= shared
-    owners = np.argsort(-wide, axis=1, kind="stable")[:, :keep]
+    owners = np.argsort(-wide, axis=1, kind="stable")[:, :6]
     kept = np.take_along_axis(wide, owners, 1)
     return np.int16(owners), kept / kept.sum(1, keepdims=True)
 
@@ -216,7 +216,7 @@ def _half_turns(turns: np.ndarray) -> np.ndarray:
     return kinematics.rotations(quaternions)
 
 
-def _finger_places(rest, normals, joints, frames, shape):
+def _finger_places(rest, normals, frames, shape):
     """Attributes along, side, up, palm, finger of `Template`."""
     best = np.full(len(rest), np.inf)
     along, side, up = np.zeros(len(rest)), np.zeros(len(rest)), np.zeros(len(rest))
