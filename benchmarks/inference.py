@@ -28,7 +28,7 @@ _BARE = flags.DEFINE_bool("bare", True, "Measure the bare net on the ordinary ro
 _OUTPUT = flags.DEFINE_string("output", "out/bench/inference.json", "File for the numbers.")
 
 SPECS = {"full": nets.Spec("cpm", size=368, stages=6), "narrow": nets.Spec("cpm", size=184, stages=3, width=0.25),
-         "lite": nets.Spec("cpm_lite", size=160, stages=3),  # as it is shipped
+         "lite": nets.Spec("cpm_lite", size=128, stages=3),  # as it is shipped
          "tiny": nets.Spec("cpm", size=64, stages=2, width=1 / 16)}
 WARM_UP = 3
 

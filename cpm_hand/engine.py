@@ -255,7 +255,7 @@ def describe(spec: nets.Spec) -> str:
     """A net in the words of the flags that make it.
 
     >>> describe(nets.Spec("cpm", 368, 6))
-    '--net=cpm --size=368 --stages=6 --width=1 with 21 joints'
+    '--net=cpm --input_width=368 --stages=6 --width=1 with 21 joints'
     """
-    return (f"--net={spec.net} --size={spec.size} --stages={spec.stages} --width={spec.width:g} with "
+    return (f"--net={spec.net} --input_width={spec.size} --stages={spec.stages} --width={spec.width:g} with "
             f"{spec.skeleton.num_joints} joints")

@@ -240,3 +240,6 @@ def _check(name: str, choice: Choice, path: pathlib.Path) -> None:
                              f"lost; give another place with --output_dir.")
     elif path.is_dir():
         raise ValueError(f"{path}: is a folder; a {name} is a file. Give another place with --output_dir.")
+    suffix = pathlib.PurePath(FORMATS[name].default_name).suffix
+    if name in ("keras", "openvino") and path.suffix != suffix:
+        raise ValueError(f"{path}: its writer wants a name that ends in {suffix}; give --output=NAME{suffix}.")

@@ -1,5 +1,6 @@
 """The one-picture test: a net that learns anything must learn one picture by heart, and this shows it doing so."""
 
+import io
 import json
 import pathlib
 
@@ -69,18 +70,19 @@ class Recorder:
         strips = [(_step_of(path), images.read(path)) for path in paths]
         if not strips or not self.losses:
             return []
-        figure, gif = self.run_dir / "overfit.png", self.run_dir / "overfit.gif"
-        self._draw(figure, strips)
+        figure, gif, film = self.run_dir / "overfit.png", self.run_dir / "overfit.gif", io.BytesIO()
+        images.write_bytes(figure, self._drawn(strips))
         frames = [Image.fromarray(panel).quantize(128) for _, panel in strips]
-        frames[0].save(gif, save_all=True, append_images=frames[1:], loop=0,
+        frames[0].save(film, "GIF", save_all=True, append_images=frames[1:], loop=0,
                        duration=[700] * (len(frames) - 1) + [2500])  # ms
+        images.write_bytes(gif, film.getvalue())
         return [figure, gif]
 
     def close(self) -> None:
         """Close the file of losses."""
         self._file.close()
 
-    def _draw(self, path: pathlib.Path, strips: list[tuple[int, np.ndarray]]) -> None:
+    def _drawn(self, strips: list[tuple[int, np.ndarray]]) -> bytes:
         height, width = strips[0][1].shape[:2]
         row = 11 * height / width  # inches, at a figure 12 inches wide
         figure = Figure(figsize=(12, 4 + (row + 0.25) * len(strips)), layout="constrained")
@@ -99,4 +101,6 @@ class Recorder:
             axis.imshow(panel)
             axis.set_ylabel(f"step {step}", fontsize="small")
             axis.set(xticks=[], yticks=[])
-        figure.savefig(path, dpi=100)
+        page = io.BytesIO()
+        figure.savefig(page, format="png", dpi=100)
+        return page.getvalue()

@@ -13,6 +13,7 @@ from cpm_hand.labels import Labels
 from cpm_hand.pipeline import Data, Loader, Mixture
 
 LOGGER = logging.getLogger("train")
+CUT_OFF = 0.01  # share of joints outside the crops beyond which a run says so
 
 
 class Source(NamedTuple):
@@ -130,6 +131,7 @@ def prepare(training: list[Source], validation: list[Source], choice: Choice) ->
     sizes = [part.num_hands for part, _ in kept]
     weights = [source.weight for _, source in kept] if given else None
     LOGGER.info("%d training and %d validation pictures.", together.num_hands, held_back.num_hands)
+    _tell_of_joints_cut_off(together, choice.crop_factor)
     common = {"hands": choice.hands, "crop_factor": choice.crop_factor, "seed": choice.seed,
               "skip_bad": choice.skip_bad}
     return Data(
@@ -149,6 +151,24 @@ def _check_validation(held_back: Labels, together: Labels) -> None:
     if seen:
         LOGGER.warning("%d of the validation pictures are trained on, too, for two of the sets hold them: error and "
                        "PCK will say how well they are remembered. Leave one of the two out.", seen)
+
+
+def _tell_of_joints_cut_off(together: Labels, crop_factor: float) -> None:
+    """Of pictures that are cropped already a narrow crop is the middle, which need not hold the hand."""
+    def inside(boxes):  # [N, 4] -> [N, J]
+        corner, side = boxes[:, None, :2] - 0.5, boxes[:, None, 2:]
+        return together.visible & ((together.keypoints >= corner) & (together.keypoints <= corner + side)).all(-1)
+
+    factor = crop_factor / geometry.CROP_FACTOR
+    whole = together.boxes.astype(float)
+    middle = np.concatenate([whole[:, :2] + (1 - factor) / 2 * whole[:, 2:], factor * whole[:, 2:]], axis=1)
+    shown = inside(whole)
+    lost = shown & ~inside(middle)
+    if lost.sum() > CUT_OFF * shown.sum():
+        LOGGER.warning("--crop_factor=%g cuts off %.0f %% of the joints, in %d hands, and the net learns that they are "
+                       "not there: of pictures that are crops already it takes the middle. --crop_factor=%g shows "
+                       "them whole; `python -m cpm_hand.datasets coco` writes labels with a crop around each hand.",
+                       crop_factor, 100 * lost.sum() / shown.sum(), lost.any(1).sum(), geometry.CROP_FACTOR)
 
 
 def _read(source: Source, choice: Choice) -> Labels:

@@ -20,6 +20,7 @@ class Settings(NamedTuple):
         patience: validations without improvement before a plateau schedule lowers the rate.
         early_stop: validations without improvement before the run ends; 0 never.
         flags: text for the run's record.
+        presence_threshold: of the net that the run begins with, which it hands on; None where there is none.
     """
 
     run_dir: str
@@ -31,6 +32,7 @@ class Settings(NamedTuple):
     patience: int = 5
     early_stop: int = 0
     flags: str = ""
+    presence_threshold: float | None = None
 
 
 def check_together(data: Data, settings: Settings, optimisation: Optimisation, strategy) -> None:

@@ -10,7 +10,7 @@ import tensorflow as tf
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
-from cpm_hand import checkpoints, guards, overfit, reports
+from cpm_hand import checkpoints, geometry, guards, overfit, reports
 from cpm_hand.engine import Engine
 from cpm_hand.pending import PendingLosses
 from cpm_hand.pipeline import Data, evaluation_batches, first_batch, training_batches
@@ -72,6 +72,8 @@ class Run:
             return
         source = checkpoints.step_path(self.settings.run_dir, found.step) if found else "--checkpoint"
         LOGGER.info("Restore from checkpoint...")
+        if found:
+            self._check_same_crops(source, checkpoint.state)
         self.engine.restore(checkpoint, source)
         total = self.settings.schedule.total_steps
         if not found and checkpoint.step >= total:
@@ -87,6 +89,15 @@ class Run:
             raise checkpoints.BadCheckpoint(f"{source}: no counters of a training run in it ({error}); give the file "
                                             f"as --checkpoint to another --tag to load its weights alone.") from None
         LOGGER.info("Restore from checkpoint...Done (step %d)", self.step)
+
+    def _check_same_crops(self, source, state: dict) -> None:
+        """A run's errors, of which it keeps the best, are in % of its crops: others would not compare."""
+        for name, usual in (("hands", "both"), ("crop_factor", geometry.CROP_FACTOR)):
+            then, now = state.get(name, usual), getattr(self.data.training, name)
+            if then != now:
+                raise checkpoints.BadCheckpoint(f"{source}: this run was trained with --{name}={then}, got --{name}="
+                                                f"{now}; go on with the former, or give the run's folder as "
+                                                f"--checkpoint to another --tag.")
 
     def _follow_chief(self) -> None:
         """Only the chief reads checkpoints: another worker's disk may not have them, or have older ones."""
@@ -257,7 +268,8 @@ class Run:
         self._flush()
         if self.engine.is_chief:
             state = {"progress": self.progress._asdict(), "hands": self.data.training.hands,
-                     "crop_factor": self.data.training.crop_factor}
+                     "crop_factor": self.data.training.crop_factor,
+                     "presence_threshold": self.settings.presence_threshold}
             checkpoints.save(path or checkpoints.step_path(self.settings.run_dir, self.step),
                              self.engine.checkpoint(self.step, state))
             checkpoints.prune(self.settings.run_dir, self.settings.keep)

@@ -58,7 +58,8 @@ def _batch_sums(engine, batch) -> np.ndarray:
     predicted = engine.spec.target.decode(outputs[:, -1]).numpy()
     truth, labelled = batch.keypoints.numpy(), batch.labelled.numpy()
     distance = metrics.distances(predicted, truth)
-    norm = geometry.tight_box(truth, labelled)[:, 2:].max(1)
+    # Of all labelled joints, as in `evaluation`: a hand that the crop cuts off is no smaller for that.
+    norm = geometry.tight_box(truth, batch.supervised.numpy())[:, 2:].max(1)
     correct, seen = metrics.pck_counts(distance, labelled, norm, metrics.PCK_THRESHOLD)
     in_file = distance / batch.scale.numpy()[:, None]
     # The loss is a mean over the batch; a bad picture that was skipped is in the batch and trains nothing.

@@ -225,6 +225,10 @@ def test_a_checkpoint_needs_something_to_train_on(capfd):
     assert "--checkpoint=cpm_lite needs pictures to train on" in refused(capfd, "--checkpoint=cpm_lite")
 
 
+def test_the_command_knows_every_net():
+    assert set(flags.FLAGS["net"].parser.enum_values) == set(nets.NETS)
+
+
 def test_a_checkpoint_that_is_not_there_is_refused(capfd, hands):
     for path in ("gone", "gone.npz"):
         text = refused(capfd, f"--datapath={hands}", f"--checkpoint={path}", base=[])
@@ -246,6 +250,15 @@ def test_the_net_is_that_of_the_checkpoint_and_is_written_into_the_runs_flags(ca
     assert {"--net=cpm", "--input_width=32", "--width=0.015625", "--stages=2", "--hands=right",
             "--crop_factor=1.75"} <= set(recorded)
     assert "--precision=bfloat16" in recorded or "--precision=float32" in recorded
+
+
+def test_a_run_hands_on_the_presence_threshold_of_the_net_that_it_begins_with(capfd, hands):
+    made = random_checkpoint(nets.Spec("cpm", 32, 2, 1 / 64), step=1)
+    checkpoints.save("known.npz", made._replace(state={"presence_threshold": 0.4}))
+    given = f"--datapath={hands}", "--tag=c", "--steps=1", "--batchsize=4", "--validation_fraction=0"
+    for more in (["--checkpoint=known.npz"], ["--steps=2"]):          # the second goes on with the first
+        assert call(capfd, *given, *more, base=[])[0] == 0
+        assert Predictor("models/train/c").threshold == 0.4
 
 
 def test_a_checkpoint_that_says_what_cannot_be_is_refused(capfd, hands):
@@ -296,6 +309,20 @@ def test_validation_never_shares_a_source_with_training(capfd, hands, tmp_path):
     ours, theirs = set(data.training.labels.groups), set(data.validation.labels.groups)
     assert ours and theirs and not ours & theirs
     assert data.training.labels.num_hands + data.validation.labels.num_hands == 24
+
+
+def test_a_run_says_how_many_joints_a_narrow_crop_of_cropped_pictures_cuts_off(hands, caplog):
+    from cpm_hand import sets
+    for factor, text in ((1.1, "--crop_factor=1.1 cuts off "), (2.2, None), (3.0, None)):
+        caplog.clear()
+        data = sets.prepare(sets.parse([f"cmu_synth={hands}"]), [], sets.Choice(
+            size=32, batch_size=4, augmentation="none", validation_fraction=0, crop_factor=factor))
+        told = [record.getMessage() for record in caplog.records if "cuts off" in record.getMessage()]
+        assert len(told) == (text is not None)
+        if told:
+            lost = [np.mean(~data.training(row, 0)[3]) for row in range(24)]
+            share, count = 100 * np.mean(lost), np.count_nonzero(lost)
+            assert told[0].startswith(f"{text}{share:.0f} % of the joints, in {count} hands")
 
 
 def plain_keras_file(channels):

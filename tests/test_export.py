@@ -184,6 +184,14 @@ def test_a_choice_that_cannot_be_is_refused(checkpoint, tmp_path, choice, text):
     assert os.listdir(tmp_path) == []
 
 
+@pytest.mark.parametrize("name, suffix", [("keras", ".keras"), ("openvino", ".xml")])
+def test_a_name_that_a_writer_cannot_take_is_refused_before_the_work(checkpoint, tmp_path, name, suffix):
+    pytest.importorskip({"keras": "keras", "openvino": "openvino"}[name])
+    with pytest.raises(ValueError, match=f"hand: .* ends in {suffix}; give --output=NAME{suffix}"):
+        export.export(checkpoint, {name: tmp_path / "hand"})
+    assert not (tmp_path / "hand").exists()
+
+
 def test_keypoints_alone_are_refused_for_a_format_that_holds_raw_maps_alone_before_any_other_is_written(
         checkpoint, tmp_path):
     both = {name: tmp_path / name for name in ("frozen_graph", "opencv")}

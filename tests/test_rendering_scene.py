@@ -108,6 +108,12 @@ def test_user_pictures_are_found_sorted_and_cropped(tmp_path):
         assert crop.shape == (size[1], size[0], 3) and crop.std() > 5
 
 
+def test_a_long_thin_picture_is_scaled_down_to_one_pixel_and_not_to_none(tmp_path):
+    images.write(tmp_path / "thin.png", np.full((2, 8000, 3), 70, np.uint8))
+    np.testing.assert_array_equal(backgrounds.read_once(str(tmp_path / "thin.png")),
+                                  np.full((1, backgrounds.LONGEST, 3), 70))
+
+
 def test_a_crop_keeps_proportions():
     disc = cv2.circle(np.zeros((300, 500, 3), np.uint8), (250, 150), 40, (255, 255, 255), -1)
     whole = 0

@@ -76,6 +76,15 @@ def test_a_set_made_otherwise_is_not_mixed_in(some):
         write(some, 13, seed=5, options=SMALL._replace(empty_share=0.5))
 
 
+def test_pictures_of_an_older_renderer_are_not_mixed_with_todays(tmp_path):
+    write(tmp_path, 1, seed=5)
+    record = json.loads((tmp_path / "rendered.json").read_text())
+    assert record.pop("renderer") == writer.RENDERER > 1
+    (tmp_path / "rendered.json").write_text(json.dumps(record))
+    with pytest.raises(ValueError, match="or an older renderer"):
+        write(tmp_path, 2, seed=5)
+
+
 def test_a_set_made_before_an_option_existed_goes_on_where_the_option_has_its_default(tmp_path):
     write(tmp_path, 1, seed=5)
     record = json.loads((tmp_path / "rendered.json").read_text())

@@ -250,6 +250,14 @@ def test_a_finished_run_is_left_as_it_is(engine, labels, tmp_path, lines):
     assert any("complete at step 4" in line for line in lines)
 
 
+@pytest.mark.parametrize("other", [{"crop_factor": 1.5}, {"hands": "right"}])
+def test_a_run_does_not_go_on_with_other_crops_for_their_errors_would_not_compare(engine, labels, tmp_path, other):
+    training.Run(engine, data(labels), settings(tmp_path, 2)).train()
+    (name, value), = other.items()
+    with pytest.raises(checkpoints.BadCheckpoint, match=rf"step-0+2.npz: .*got --{name}={value}; go on with"):
+        training.Run(engine, data(labels, **other), settings(tmp_path, 4))
+
+
 def test_another_run_is_gone_on_with_under_a_new_name(shared_engine, engine, labels, tmp_path, monkeypatch):
     monkeypatch.setattr(training, "validate", lambda *_: never_better()._replace(error_percent=1.0))
     training.Run(engine, data(labels), settings(tmp_path / "old", 4)).train()
@@ -278,6 +286,19 @@ def test_validation_is_of_the_averaged_weights(engine, labels, tmp_path):
     for variable in engine.model.trainable_variables:
         variable.assign(variable.numpy() + 0.5)          # the weights alone; the averages stay
     assert validation.validate(engine, run.validation).loss == pytest.approx(of_averages, rel=1e-5)
+
+
+def test_pck_of_a_hand_that_the_crop_cuts_off_is_measured_by_the_whole_hand(engine, labels):
+    loader, correct = Loader(labels, 32, crop_factor=1.1), []
+    for row in range(labels.num_hands):
+        picture, truth, supervised, labelled, _ = loader(row, 0)
+        predicted = SPEC.target.decode(engine.predict(picture[None])[:, -1]).numpy()[0, :, :2]
+        size = max(np.ptp(truth, axis=0)) + 1
+        near = np.linalg.norm(predicted - truth, axis=1) < 0.2 * size
+        correct.append(np.where(labelled, near, np.nan))
+    assert np.isnan(correct).mean() > 0.05
+    result = validation.validate(engine, training.evaluation_batches(loader, SPEC.target, batch_size=8))
+    assert result.pck == pytest.approx(np.nanmean(correct, axis=0).mean(), abs=1e-6)
 
 
 def test_skipped_pictures_do_not_enter_the_validation_loss(engine, labels, tmp_path):

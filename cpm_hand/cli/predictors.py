@@ -24,4 +24,5 @@ def make(path: str, values: flags.FlagValues, **more):
 def settings(path: str, predictor, in_a_box: bool) -> dict:
     """What the numbers of an artefact at that path were reached with: plain values, by name."""
     return {"graph_path": path, "threshold": predictor.threshold, "handedness": predictor.handedness,
-            "scale": list(predictor.crop_scales(in_a_box)), "max_hands": predictor.max_hands}
+            "scale": list(predictor.crop_scales(in_a_box)), "crop_factor": predictor.crop_factor,
+            "max_hands": predictor.max_hands}

@@ -76,7 +76,8 @@ def define(values: flags.FlagValues = flags.FLAGS) -> None:
                              "in a box, three after a search.",
                              lower_bound=0.1, upper_bound=10, flag_values=values)
     flags.DEFINE_integer("batchsize", 16, "Crops that go through the net at a time.", lower_bound=1, flag_values=values)
-    flags.DEFINE_string("output_dir", None, "Folder for the pictures, made where it is missing; by default 'out'.",
+    flags.DEFINE_string("output_dir", None, "Folder for the pictures, made where it is missing; by default 'out', with "
+                        "--evaluate 'out/evaluation'.",
                         flag_values=values)
     flags.DEFINE_string("write_json", None, "File for all keypoints in this program's own layout.", flag_values=values)
     flags.DEFINE_string("write_openpose_json", None, "Folder for one NAME_keypoints.json per picture, in OpenPose's "

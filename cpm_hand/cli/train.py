@@ -248,7 +248,9 @@ def main(argv) -> int:
     settings = Settings(
         run_dir=run_dir, schedule=_schedule(data.training.labels.num_hands), log_every=_LOG_EVERY.value,
         checkpoint_every=_CHECKPOINT_EVERY.value, validate_every=_VALIDATE_EVERY.value, keep=_KEEP.value,
-        patience=_PATIENCE.value, early_stop=_EARLY_STOP.value, flags=_flags_text())
+        patience=_PATIENCE.value, early_stop=_EARLY_STOP.value, flags=_flags_text(),
+        # Measured on another net, but on one with the same joints, as which this one begins.
+        presence_threshold=known.presence_threshold if base and base.skeleton == spec.skeleton else None)
     check_together(data, settings, optimisation, strategy)
     engine = engines.Engine(spec, optimisation, strategy)
     start = starts.load(engine, run_dir, path, described=base is not None, backbone=_BACKBONE_WEIGHTS.value)

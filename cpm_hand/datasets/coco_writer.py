@@ -74,8 +74,9 @@ def encode(labels: Labels, output, joints: list[int] | None = None) -> dict:
 
     A hand that none of the joints is labelled of has num_keypoints 0. `v` is 2 where a joint is labelled: labels do
     not tell whether it is hidden. `bbox` is the hand's, whichever joints are kept: tight around all of them, and
-    enlarged by what the crop holds beyond the labelled ones where some are not. So our reader finds the same crop,
-    but for pictures that are cropped already (synth2, synth3, rendered ones), whose labels take the whole picture.
+    enlarged by what the crop holds beyond the labelled ones where some are not. Our reader goes by it where a joint
+    is not labelled, and so finds the same crop if all joints are kept; where some are left out and all others are
+    labelled, it crops around those. Pictures that are cropped already (synth2, synth3, rendered ones) were whole.
     Beyond COCO: `is_left`, `head_size`, and `source` of a picture, by which it is split as before.
     """
     joints = list(range(labels.skeleton.num_joints)) if joints is None else joints

@@ -172,7 +172,8 @@ def read_once(path: str) -> np.ndarray:
     scale = LONGEST / max(image.shape[:2])
     if scale >= 1:
         return image
-    return cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+    width, height = (max(round(side * scale), 1) for side in image.shape[1::-1])
+    return cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
 
 
 def crop_of(rng: np.random.Generator, image: np.ndarray, width: int, height: int) -> np.ndarray:

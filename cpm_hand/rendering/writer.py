@@ -16,6 +16,7 @@ from cpm_hand.rendering import scene
 
 FOLDER = "synth_rendered"  # the reader of CMU's synthetic hands knows it
 RECORD = "rendered.json"   # beside the folder: what the set was made with
+RENDERER = 2               # one more whenever the same seed gives other pictures: 2 closes hands around what they hold
 PART = 32                  # pictures that a worker gets at a time
 
 
@@ -77,7 +78,7 @@ def _write_part(make, numbers: list[int]) -> list[int]:
 def _claim(out: pathlib.Path, seed: int, options: scene.Options) -> None:
     """Remember what a set is made with, and refuse to mix two kinds in one folder."""
     # Through JSON and back: what is compared is what can be stored.
-    ours = json.loads(json.dumps({"seed": seed, "options": options._asdict()}))
+    ours = json.loads(json.dumps({"renderer": RENDERER, "seed": seed, "options": options._asdict()}))
     record = out / RECORD
     if out.exists() and not out.is_dir():
         raise ValueError(f"--out={out}: is a file; expected a folder, or a name for a new one.")
@@ -88,8 +89,8 @@ def _claim(out: pathlib.Path, seed: int, options: scene.Options) -> None:
             raise ValueError(f"{record}: not the record of a rendered set ({error}); remove it if the pictures beside "
                              f"it are not needed.") from None
         if _with_defaults(theirs) != ours:
-            raise ValueError(f"{out}: holds a set made with other settings ({record.name} says so); use another --out, "
-                             f"or the same --seed and scene flags to go on with this one.")
+            raise ValueError(f"{out}: holds a set made with other settings or an older renderer ({record.name} says "
+                             f"so); use another --out, or the same --seed and scene flags to go on with this one.")
         return
     if (out / FOLDER).is_dir() and any((out / FOLDER).iterdir()):
         raise ValueError(f"{out / FOLDER}: holds files that this program did not write; use another --out.")
@@ -97,11 +98,11 @@ def _claim(out: pathlib.Path, seed: int, options: scene.Options) -> None:
 
 
 def _with_defaults(record) -> object:
-    """A record as it is written today: options that came after it was written are as they were for its set."""
+    """A record as it is written today: what came after it was written is as it was for its set."""
     if not isinstance(record, dict) or not isinstance(record.get("options"), dict):
         return record
     defaults = json.loads(json.dumps(scene.Options()._asdict()))
-    return {**record, "options": {**defaults, **record["options"]}}
+    return {"renderer": 1, **record, "options": {**defaults, **record["options"]}}
 
 
 def _put(path: pathlib.Path, data: bytes) -> None:
