@@ -182,8 +182,8 @@ def test_a_restored_engine_goes_on_as_the_saved_one(tmp_path, optimisation):
 
 def test_a_checkpoint_of_another_net_is_refused_in_the_words_of_the_flags():
     saved = engine().checkpoint(0, {})
-    with pytest.raises(checkpoints.BadCheckpoint, match="another net. It holds --net=cpm --size=64 --stages=2 .*"
-                                                        "this run is --net=cpm --size=64 --stages=3"):
+    with pytest.raises(checkpoints.BadCheckpoint, match="another net. It holds --net=cpm --input_width=64 --stages=2 .*"
+                                                        "this run is --net=cpm --input_width=64 --stages=3"):
         engine(spec=SPEC._replace(stages=3)).restore(saved, "old.npz")
 
 
@@ -194,4 +194,4 @@ def test_a_checkpoint_without_averages_does_not_fit_a_run_that_keeps_them():
 
 
 def test_a_net_is_described_in_the_words_of_the_flags():
-    assert describe(SPEC) == "--net=cpm --size=64 --stages=2 --width=0.0625 with 21 joints"
+    assert describe(SPEC) == "--net=cpm --input_width=64 --stages=2 --width=0.0625 with 21 joints"
