@@ -19,7 +19,7 @@ _CARDS = (f"pck@{metrics.PCK_THRESHOLD:g}", "error", "error_percent", "found", "
           "seconds_per_picture")
 _LOW_IS_GOOD = ("error", "false_detections", "seconds")
 _UNITS = {"1": "share"}
-_OF = {"G": "the crop's side", "W": "the picture's width, of hands that were found"}
+_OF = {"G": "the side of protocol G's crop", "W": "the picture's width, of hands that were found"}
 
 
 class Entry(NamedTuple):

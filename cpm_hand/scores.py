@@ -12,7 +12,7 @@ from cpm_hand.labels import Labels
 
 _FOUND = {"G": "", "W": ", of hands that were found"}
 _ALL = {"G": "", "W": "; a hand not found is wrong in all joints"}
-_WIDTH = {"G": f"the crop's side, {geometry.CROP_FACTOR:g} x max(w, h) of the tight joint box",
+_WIDTH = {"G": f"the side of protocol G's crop, {geometry.CROP_FACTOR:g} x max(w, h) of the tight joint box",
           "W": "the picture's width"}
 _BOX = "max(w, h) of the tight joint box"
 
