@@ -26,8 +26,8 @@ class Schedule(NamedTuple):
     boundaries: tuple[int, ...] = ()
     factor: float = 0.5
 
-    def at(self, step: int, drops: int = 0) -> float:
-        """The learning rate of step `step`, counted from 0.
+    def at(self, step: float, drops: int = 0) -> float:
+        """The learning rate of step `step`, counted from 0; a run that ends by time may be between two.
 
         >>> Schedule("cosine", 1.0, total_steps=100).at(50)
         0.5

@@ -19,6 +19,8 @@ class Settings(NamedTuple):
         keep: checkpoints that stay; the best one stays besides.
         patience: validations without improvement before a plateau schedule lowers the rate.
         early_stop: validations without improvement before the run ends; 0 never.
+        max_seconds: training time after which the run ends, and by which its schedule hurries where its steps would
+            take longer; 0 is no limit.
         flags: text for the run's record.
         presence_threshold: of the net that the run begins with, which it hands on; None where there is none.
     """
@@ -31,6 +33,7 @@ class Settings(NamedTuple):
     keep: int = 5
     patience: int = 5
     early_stop: int = 0
+    max_seconds: float = 0.0
     flags: str = ""
     presence_threshold: float | None = None
 

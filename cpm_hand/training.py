@@ -50,6 +50,7 @@ class Run:
     def __init__(self, engine: Engine, data: Data, settings: Settings, start: checkpoints.Checkpoint | None = None):
         self.engine, self.data, self.settings = engine, data, settings
         self.step, self.progress = 0, Progress()
+        self.seconds, self.clock_from = 0.0, None  # trained before this process; time.time() since when it has been
         self.rate = None
         self.pending = PendingLosses()
         self.last_losses = None
@@ -83,9 +84,11 @@ class Run:
                 f"weights.")
         try:
             self.step, self.progress = checkpoint.step, Progress(**checkpoint.state["progress"])
-            if not found:  # what was best there was so on other pictures, perhaps; this run has its own best
+            if found:
+                self.seconds = float(checkpoint.state.get("seconds", 0.0))
+            else:  # what was best there was so on other pictures, perhaps; this run has its own best
                 self.progress = Progress(drops=self.progress.drops)
-        except (KeyError, TypeError) as error:
+        except (KeyError, TypeError, ValueError) as error:
             raise checkpoints.BadCheckpoint(f"{source}: no counters of a training run in it ({error}); give the file "
                                             f"as --checkpoint to another --tag to load its weights alone.") from None
         LOGGER.info("Restore from checkpoint...Done (step %d)", self.step)
@@ -141,8 +144,9 @@ class Run:
         with (contextlib.closing(self.report), contextlib.closing(self.overfit or contextlib.ExitStack()),
               logging_redirect_tqdm([LOGGER]), self._clear_errors(), guards.Stop() as stop):
             total = self.settings.schedule.total_steps
-            if self.step >= total or self._is_over():
-                LOGGER.info("this run is complete at step %d; --steps or --max_epoch can make it longer.", self.step)
+            if self._place() >= total or self._is_over():
+                LOGGER.info("this run is complete at step %d; %s can make it longer.", self.step,
+                            "--steps or --max_epoch" if self.step >= total else "--max_minutes")
                 self._wrap_up()
                 return Outcome(self.step, 0, self.progress)
             return self._train(total, stop)
@@ -156,8 +160,9 @@ class Run:
         batches = self._batches()
         with self._bar(total) as bar:
             LOGGER.info("Training Started at step %d of %d.", self.step, total)
-            while self.step < total and not self._is_over():
+            while self._place() < total and not self._is_over():
                 told = self._one_step(next(batches), stop)
+                self.clock_from = self.clock_from or time.time()  # from here: what compiles the first step trains none
                 bar.update()
                 self._events(bar)  # before leaving, or a resumed run would never do what was due at this step
                 if told:
@@ -184,9 +189,19 @@ class Run:
         return tqdm(total=total, initial=self.step, unit="step", disable=None if self.engine.is_chief else True,
                     dynamic_ncols=True)
 
+    def _trained(self) -> float:
+        """Seconds that this run has trained, in all processes that went on with it."""
+        return self.seconds + (time.time() - self.clock_from if self.clock_from else 0.0)
+
+    def _place(self) -> float:
+        """Where the run is in its schedule, in steps: by its steps, or by its time where that is further on."""
+        if not self.settings.max_seconds:
+            return self.step
+        return max(self.step, self.settings.schedule.total_steps * self._trained() / self.settings.max_seconds)
+
     def _one_step(self, batch, stop: guards.Stop) -> bool:
         """One step; whether any worker was told to stop."""
-        rate = self.settings.schedule.at(self.step, self.progress.drops)
+        rate = self.settings.schedule.at(self._place(), self.progress.drops)
         if rate != self.rate:
             self.engine.set_learning_rate(rate)
             self.rate = rate
@@ -267,7 +282,8 @@ class Run:
     def _save(self, path=None) -> None:
         self._flush()
         if self.engine.is_chief:
-            state = {"progress": self.progress._asdict(), "hands": self.data.training.hands,
+            state = {"progress": self.progress._asdict(), "seconds": self._trained(),
+                     "hands": self.data.training.hands,
                      "crop_factor": self.data.training.crop_factor,
                      "presence_threshold": self.settings.presence_threshold}
             checkpoints.save(path or checkpoints.step_path(self.settings.run_dir, self.step),
@@ -281,7 +297,10 @@ class Run:
         if self._is_over():
             LOGGER.info("early stop: no improvement in %d validations since step %d.", self.progress.stale,
                         self.progress.best_step)
-        elif self.step % self.settings.validate_every:
+        elif self.step < self.settings.schedule.total_steps:
+            LOGGER.info("time is up after %d of %d steps (--max_minutes); the step size came to its end with it.",
+                        self.step, self.settings.schedule.total_steps)
+        if not self._is_over() and self.step % self.settings.validate_every:
             self._validate(closing=True)
             self._save()
         self._wrap_up()

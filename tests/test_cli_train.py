@@ -68,6 +68,7 @@ def write_label(folder, number, **changes):
     (["--data=cmu_synth"], "expected NAME=DIR or NAME=DIR:WEIGHT"),
     (["--data=freihand=x"], "unknown dataset 'freihand'; the datasets are cmu_manual, cmu_panoptic, cmu_synth"),
     (["--data=cmu_synth=x:0"], "the weight must be a positive number, got 0"),
+    (["--datapath=x", "--max_minutes=1", "--deterministic"], "--max_minutes=1 goes by the clock"),
     (["--datapath=x", "--input-width=64", "--input-height=32"], "--input-width=64 and --input-height=32 must be equal"),
 ])
 def test_a_request_that_cannot_be_met_is_refused(capfd, arguments, text):

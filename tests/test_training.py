@@ -332,6 +332,42 @@ def test_a_plateau_lowers_the_rate_and_a_resumed_run_remembers(engine, labels, t
     assert [rates[step] for step in (9, 10, 12, 13)] == pytest.approx([5e-4, 2.5e-4, 2.5e-4, 1.25e-4])
 
 
+@pytest.fixture
+def ten_seconds_a_step(engine, monkeypatch):
+    """A clock that only steps move."""
+    step, now = engine.train, [1000.0]
+
+    def slow(batch, stop):
+        now[0] += 10.0
+        return step(batch, stop)
+    monkeypatch.setattr(engine, "train", slow)
+    monkeypatch.setattr(training.time, "time", lambda: now[0])
+
+
+def test_a_run_whose_time_is_up_ends_early_and_its_step_size_with_it(engine, labels, tmp_path, lines,
+                                                                      ten_seconds_a_step):
+    # 40 s from the end of the first step on: four more, each a quarter of the schedule.
+    training.Run(engine, data(labels), settings(tmp_path, 100, "cosine", log_every=1, max_seconds=40)).train()
+    rates = [line["learning_rate"] for line in log(tmp_path)]
+    assert rates == pytest.approx([1e-3 * (1 + np.cos(np.pi * part)) / 2 for part in (0, 1 / 100, 1 / 4, 1 / 2, 3 / 4)])
+    assert any("time is up after 5 of 100 steps (--max_minutes)" in line for line in lines)
+    assert [line["step"] for line in log(tmp_path, "validation")] == [3, 5]
+
+
+def test_a_run_that_goes_on_has_the_time_that_is_left(engine, labels, tmp_path, lines, ten_seconds_a_step):
+    training.Run(engine, data(labels), settings(tmp_path, 3, max_seconds=40)).train()        # 20 s after its first
+    training.Run(engine, data(labels), settings(tmp_path, 100, max_seconds=40)).train()
+    assert saved_steps(tmp_path)[-1] == 6
+    training.Run(engine, data(labels), settings(tmp_path, 100, max_seconds=40)).train()
+    assert lines[-1] == "this run is complete at step 6; --max_minutes can make it longer."
+
+
+def test_a_run_that_is_done_before_its_time_is_up_is_as_without_it(engine, labels, tmp_path, ten_seconds_a_step):
+    training.Run(engine, data(labels), settings(tmp_path, 6, "cosine", log_every=1, max_seconds=1000)).train()
+    rates = [line["learning_rate"] for line in log(tmp_path)]
+    assert rates == pytest.approx([1e-3 * (1 + np.cos(np.pi * step / 6)) / 2 for step in range(6)])
+
+
 def test_one_picture_also_leaves_a_loss_curve_and_a_film(engine, labels, tmp_path):
     training.Run(engine, data(labels.take([3]), validation=False), settings(tmp_path, 10)).train()
     figure = images.read(tmp_path / "overfit.png")

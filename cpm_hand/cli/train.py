@@ -73,6 +73,9 @@ _EMA_DECAY = flags.DEFINE_float("ema_decay", 0, "Decay of the moving average of 
 _MAX_EPOCH = flags.DEFINE_integer("max_epoch", 600, "Length of the run in passes over the training set.",
                                   lower_bound=1)
 _STEPS = flags.DEFINE_integer("steps", 0, "Length of the run in steps, instead of --max-epoch.", lower_bound=0)
+_MAX_MINUTES = flags.DEFINE_float("max_minutes", 0, "Training time after which the run ends, if its steps are not "
+                                  "done before; the schedule of the step size ends with it. 0 is no limit.",
+                                  lower_bound=0)
 _PRECISION = flags.DEFINE_enum("precision", "float32", ["float32", "bfloat16", "float16", "auto"],
                                "Arithmetic of the hidden layers; weights, heads and loss stay float32. auto is "
                                "bfloat16 where the machine computes in it, else float32.")
@@ -214,6 +217,10 @@ def main(argv) -> int:
         datapath = _demo_set()  # before TensorFlow starts threads beside which no process can be started
     quiet_tensorflow()
     path = _checkpoint()
+    if _MAX_MINUTES.value and (_DETERMINISTIC.value or _STRATEGY.value == "multi_worker"):
+        raise ValueError(f"--max_minutes={_MAX_MINUTES.value:g} goes by the clock: no two runs would be the same, and "
+                         f"several machines have several clocks. With --deterministic and --strategy=multi_worker give "
+                         f"--steps and --max_minutes=0.")
     run_dir = os.path.join("models", "train", _TAG.value)
     from cpm_hand import starts
     known = starts.describe(run_dir, path)
@@ -248,7 +255,8 @@ def main(argv) -> int:
     settings = Settings(
         run_dir=run_dir, schedule=_schedule(data.training.labels.num_hands), log_every=_LOG_EVERY.value,
         checkpoint_every=_CHECKPOINT_EVERY.value, validate_every=_VALIDATE_EVERY.value, keep=_KEEP.value,
-        patience=_PATIENCE.value, early_stop=_EARLY_STOP.value, flags=_flags_text(),
+        patience=_PATIENCE.value, early_stop=_EARLY_STOP.value, max_seconds=60 * _MAX_MINUTES.value,
+        flags=_flags_text(),
         # Measured on another net, but on one with the same joints, as which this one begins.
         presence_threshold=known.presence_threshold if base and base.skeleton == spec.skeleton else None)
     check_together(data, settings, optimisation, strategy)
