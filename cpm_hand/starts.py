@@ -1,12 +1,14 @@
-"""Where a run of training begins: the net it goes on with, and that net's weights."""
+"""Where a run of training begins: the net it goes on with, that net's weights, and how far the run is."""
 
 import pathlib
+from typing import NamedTuple
 
-from cpm_hand import checkpoints, hdf5, transfer, weights
+from cpm_hand import checkpoints, geometry, hdf5, transfer, weights
 from cpm_hand.artefacts import Description, of_state
 from cpm_hand.engine import Engine
 from cpm_hand.foreign import BadWeights
 from cpm_hand.reports import LOGGER
+from cpm_hand.schedules import Progress
 
 DESCRIBED = (checkpoints.SUFFIX, hdf5.SUFFIX)  # files that may say what net they are of
 
@@ -87,3 +89,72 @@ def load(engine: Engine, run_dir: str, path: pathlib.Path | None, *, described: 
                 ", ".join(report.missing) or "none")
     engine.reset_averages()
     return None
+
+
+class Counters(NamedTuple):
+    """How far a run is.
+
+    Attributes:
+        step: steps done.
+        progress: what validation has shown.
+        seconds: how long it has trained.
+    """
+
+    step: int = 0
+    progress: Progress = Progress()
+    seconds: float = 0.0
+
+
+def restore(engine: Engine, run_dir: str, start: checkpoints.Checkpoint | None, *, total: int,
+            shown: dict) -> Counters:
+    """Bring a run to where its newest checkpoint left it, or to where another run was.
+
+    Args:
+        engine: whose arrays become those of the checkpoint.
+        run_dir: of this run.
+        start: another run's state, to begin with where this run has no checkpoint yet.
+        total: steps at which this run ends.
+        shown: hands and crop_factor of its pictures.
+
+    Returns:
+        Counters: all 0 where there is no checkpoint, and on workers, which follow the chief.
+
+    Raises:
+        checkpoints.BadCheckpoint: it does not fit this run, or the run would be over before it begins.
+    """
+    if not engine.is_chief:
+        return Counters()
+    found = checkpoints.load_newest(run_dir, LOGGER.warning)
+    checkpoint = found or start
+    if checkpoint is None:
+        return Counters()
+    source = checkpoints.step_path(run_dir, found.step) if found else "--checkpoint"
+    LOGGER.info("Restore from checkpoint...")
+    if found:
+        _check_same_crops(source, checkpoint.state, shown)
+    engine.restore(checkpoint, source)
+    if not found and checkpoint.step >= total:
+        raise checkpoints.BadCheckpoint(
+            f"{source}: that run has done {checkpoint.step} steps, which count, too, and this one would end at "
+            f"{total}: give more --steps or --max_epoch, or its {checkpoints.best_path('')} to begin at 0 with its "
+            f"weights.")
+    try:
+        progress = Progress(**checkpoint.state["progress"])
+        # Of another run neither the time counts nor the best value, which was so on other pictures, perhaps.
+        counters = (Counters(checkpoint.step, progress, float(checkpoint.state.get("seconds", 0.0))) if found
+                    else Counters(checkpoint.step, Progress(drops=progress.drops)))
+    except (KeyError, TypeError, ValueError) as error:
+        raise checkpoints.BadCheckpoint(f"{source}: no counters of a training run in it ({error}); give the file "
+                                        f"as --checkpoint to another --tag to load its weights alone.") from None
+    LOGGER.info("Restore from checkpoint...Done (step %d)", counters.step)
+    return counters
+
+
+def _check_same_crops(source, state: dict, shown: dict) -> None:
+    """A run's errors, of which it keeps the best, are in % of its crops: others would not compare."""
+    for name, usual in (("hands", "both"), ("crop_factor", geometry.CROP_FACTOR)):
+        then, now = state.get(name, usual), shown[name]
+        if then != now:
+            raise checkpoints.BadCheckpoint(f"{source}: this run was trained with --{name}={then}, got --{name}="
+                                            f"{now}; go on with the former, or give the run's folder as "
+                                            f"--checkpoint to another --tag.")

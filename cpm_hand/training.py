@@ -10,7 +10,7 @@ import tensorflow as tf
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
-from cpm_hand import checkpoints, geometry, guards, overfit, reports
+from cpm_hand import checkpoints, guards, overfit, reports, starts
 from cpm_hand.engine import Engine
 from cpm_hand.pending import PendingLosses
 from cpm_hand.pipeline import Data, evaluation_batches, first_batch, training_batches
@@ -49,14 +49,14 @@ class Run:
 
     def __init__(self, engine: Engine, data: Data, settings: Settings, start: checkpoints.Checkpoint | None = None):
         self.engine, self.data, self.settings = engine, data, settings
-        self.step, self.progress = 0, Progress()
-        self.seconds, self.clock_from = 0.0, None  # trained before this process; time.time() since when it has been
+        self.clock_from = None  # time.time() since when this process has trained
         self.rate = None
         self.pending = PendingLosses()
         self.last_losses = None
         with self._clear_errors():
-            if engine.is_chief:
-                self._restore(start)
+            self.step, self.progress, self.seconds = starts.restore(
+                engine, settings.run_dir, start, total=settings.schedule.total_steps,
+                shown={"hands": data.training.hands, "crop_factor": data.training.crop_factor})
             self._follow_chief()
         self.report = reports.Report(settings.run_dir, self.step, settings.flags, engine.is_chief)
         self.overfit = None
@@ -65,42 +65,6 @@ class Run:
         self.pictures = self._fixed_pictures()
         self.validation = self._validation_batches()
         self.listed_bad: set[str] = set()
-
-    def _restore(self, start: checkpoints.Checkpoint | None) -> None:
-        found = checkpoints.load_newest(self.settings.run_dir, LOGGER.warning)
-        checkpoint = found or start
-        if checkpoint is None:
-            return
-        source = checkpoints.step_path(self.settings.run_dir, found.step) if found else "--checkpoint"
-        LOGGER.info("Restore from checkpoint...")
-        if found:
-            self._check_same_crops(source, checkpoint.state)
-        self.engine.restore(checkpoint, source)
-        total = self.settings.schedule.total_steps
-        if not found and checkpoint.step >= total:
-            raise checkpoints.BadCheckpoint(
-                f"{source}: that run has done {checkpoint.step} steps, which count, too, and this one would end at "
-                f"{total}: give more --steps or --max_epoch, or its {checkpoints.best_path('')} to begin at 0 with its "
-                f"weights.")
-        try:
-            self.step, self.progress = checkpoint.step, Progress(**checkpoint.state["progress"])
-            if found:
-                self.seconds = float(checkpoint.state.get("seconds", 0.0))
-            else:  # what was best there was so on other pictures, perhaps; this run has its own best
-                self.progress = Progress(drops=self.progress.drops)
-        except (KeyError, TypeError, ValueError) as error:
-            raise checkpoints.BadCheckpoint(f"{source}: no counters of a training run in it ({error}); give the file "
-                                            f"as --checkpoint to another --tag to load its weights alone.") from None
-        LOGGER.info("Restore from checkpoint...Done (step %d)", self.step)
-
-    def _check_same_crops(self, source, state: dict) -> None:
-        """A run's errors, of which it keeps the best, are in % of its crops: others would not compare."""
-        for name, usual in (("hands", "both"), ("crop_factor", geometry.CROP_FACTOR)):
-            then, now = state.get(name, usual), getattr(self.data.training, name)
-            if then != now:
-                raise checkpoints.BadCheckpoint(f"{source}: this run was trained with --{name}={then}, got --{name}="
-                                                f"{now}; go on with the former, or give the run's folder as "
-                                                f"--checkpoint to another --tag.")
 
     def _follow_chief(self) -> None:
         """Only the chief reads checkpoints: another worker's disk may not have them, or have older ones."""
