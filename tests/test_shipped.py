@@ -103,24 +103,29 @@ def test_it_finds_rendered_hands_that_it_was_not_trained_on(tmp_path):
     assert found["error_percent"] < 7 and found["pck@0.2"] > 0.78   # the card says how good; this, that it is whole
 
 
-def ship_from(run, *arguments):
+def ship_from(runs, *arguments):
     values = flags.FlagValues()
     ship.define(values)
-    rest = values(["ship", *map(str, arguments)])
-    return ship.main(["ship", str(run)] if run else rest, values)
+    values(["ship", *map(str, arguments)])
+    return ship.main(["ship", *map(str, runs)], values)
+
+
+def small_run(folder, **more):
+    spec = checkpoints.load(shipped.checked(shipped.CHECKPOINT)).spec._replace(size=32, stages=2, width=1 / 8)
+    made = random_checkpoint(spec, **{"step": 3, "hands": "right", "crop_factor": 1.5, **more})
+    checkpoints.save(checkpoints.step_path(folder, 3), made)
+    return made
 
 
 @pytest.mark.slow
 def test_a_run_becomes_a_model_whose_sums_and_threshold_are_right(tmp_path, monkeypatch):
-    spec = checkpoints.load(shipped.checked(shipped.CHECKPOINT)).spec._replace(size=32, stages=2, width=1 / 8)
-    made = random_checkpoint(spec, step=3, hands="right", crop_factor=1.5)
-    checkpoints.save(checkpoints.step_path(tmp_path / "run", 3), made)
+    made = small_run(tmp_path / "run")
     with pytest.raises(ValueError, match="finetune.flags: is not there"):
-        ship_from(tmp_path / "run", "--presence_threshold=0.25", "--source=rendered", f"--output_dir={tmp_path}/out")
+        ship_from([tmp_path / "run"], "--presence_threshold=0.25", "--source=rendered", f"--output_dir={tmp_path}/out")
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / shipped.FINETUNE).write_text("--steps=3\n")
-    assert ship_from(tmp_path / "run", "--presence_threshold=0.25", "--source=rendered", f"--output_dir={tmp_path}/out",
-                     "--check_pictures=3", "--size=48", "--crop_factor=1.25") == 0
+    assert ship_from([tmp_path / "run"], "--presence_threshold=0.25", "--source=rendered",
+                     f"--output_dir={tmp_path}/out", "--check_pictures=3", "--size=48", "--crop_factor=1.25") == 0
     monkeypatch.setattr(shipped, "folder", lambda: tmp_path / "out")
     artefact = runtimes.load("cpm_lite")
     assert (artefact.presence_threshold, artefact.hands, artefact.size) == (0.25, "right", 48)
@@ -130,3 +135,19 @@ def test_a_run_becomes_a_model_whose_sums_and_threshold_are_right(tmp_path, monk
     for name, array in kept.weights.items():
         np.testing.assert_allclose(array, made.weights[name], rtol=2**-11, atol=2**-24)
     assert os.listdir(tmp_path) and not list(tmp_path.glob(".out.*"))
+
+
+@pytest.mark.slow
+def test_of_several_runs_it_is_the_mean_and_of_different_nets_nothing(tmp_path):
+    made = [small_run(tmp_path / name, seed=seed).weights for seed, name in enumerate("abc")]
+    runs = [tmp_path / name for name in "abc"]
+    options = ["--presence_threshold=0.25", "--source=rendered", f"--output_dir={tmp_path}/out", "--check_pictures=3"]
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / shipped.FINETUNE).write_text("--steps=3\n")
+    assert ship_from(runs, *options) == 0
+    for name, array in checkpoints.load(tmp_path / "out" / shipped.CHECKPOINT).weights.items():
+        mean = (made[0][name] + made[1][name] + made[2][name]) / 3
+        np.testing.assert_allclose(array, mean, rtol=2**-11, atol=2**-24)
+    small_run(tmp_path / "wide", crop_factor=2.2)
+    with pytest.raises(ValueError, match="wide: of another net than .*/a, or shown other hands or crops"):
+        ship_from([*runs, tmp_path / "wide"], *options)

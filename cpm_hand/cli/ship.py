@@ -1,4 +1,4 @@
-"""Make what `models/cpm_lite` holds from a finished run: the last step of the recipe in models/cpm_lite.flags.
+"""Make what `models/cpm_lite` holds from finished runs: the last step of the recipe in models/cpm_lite.flags.
 
   python -m cpm_hand.cli.ship models/train/cpm_lite --presence_threshold=0.4 \
       --source="trained on pictures rendered by cpm_hand, and on nothing else"
@@ -6,6 +6,9 @@
 It writes the run's best weights as a checkpoint without the optimizer's state, the frozen graph, how that compares with
 the Keras model (parity.json, as freeze.py does it), and checksums; finetune.flags is taken over as it is. Weights are
 rounded to 11 bits, so that the package is smaller.
+
+Several runs or checkpoints give the mean of their weights, which for runs that began with the same weights, or with one
+another's, can be better than each of them (Wortsman et al. 2022, Model soups, arXiv:2203.05482): measure it.
 
 The threshold is the one that `python benchmarks/search.py --calibrate` prints of what was shipped with any other. What
 --source says is kept in the weights beside their terms; who ships them vouches for it.
@@ -41,8 +44,8 @@ def define(values: flags.FlagValues = flags.FLAGS) -> None:
 
 def main(argv: list[str], values: flags.FlagValues = flags.FLAGS) -> int:
     """Write the files beside each other, and put them in their place when all of them are good."""
-    if len(argv) != 2 or values.presence_threshold is None or not values.source:
-        raise app.UsageError(f"expected one run's folder, --presence_threshold and --source, got {argv[1:]}.")
+    if len(argv) < 2 or values.presence_threshold is None or not values.source:
+        raise app.UsageError(f"expected a run's folder, --presence_threshold and --source, got {argv[1:]}.")
     folder = pathlib.Path(values.output_dir)
     if not (folder / shipped.FINETUNE).is_file():
         raise ValueError(f"{folder / shipped.FINETUNE}: is not there; it is part of the shipped model.")
@@ -50,12 +53,12 @@ def main(argv: list[str], values: flags.FlagValues = flags.FLAGS) -> int:
     from cpm_hand import checkpoints, export, runtimes
     from cpm_hand.artefacts import of_state
 
-    best = checkpoints.find(argv[1])
+    best = _mean([(path, checkpoints.find(path)) for path in argv[1:]])
     spec = runtimes.resized(best.spec, values.size)
     shown = of_state(best.spec, best.state)
     state = {"hands": shown.hands, "crop_factor": values.crop_factor or shown.crop_factor,
              "presence_threshold": values.presence_threshold, "licence": "Apache-2.0", "source": values.source}
-    weights = {name: np.float32(np.float16(array)) for name, array in best.best_weights().items()}
+    weights = {name: np.float32(np.float16(array)) for name, array in best.weights.items()}
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as temporary:
         new = pathlib.Path(temporary)
         shutil.copy(folder / shipped.FINETUNE, new)
@@ -69,6 +72,28 @@ def main(argv: list[str], values: flags.FlagValues = flags.FLAGS) -> int:
             os.replace(new / name, folder / name)
     print(f"wrote {', '.join(sums)} and {shipped.SUMS} into {folder}")
     return 0
+
+
+def _mean(found: list):
+    """One checkpoint with the mean of the best weights of all.
+
+    Args:
+        found: (path, Checkpoint) of each.
+
+    Raises:
+        ValueError: they are of different nets, or were shown different crops.
+    """
+    from cpm_hand.artefacts import of_state
+
+    (path, first), *others = found
+    net = of_state(first.spec, first.state)._replace(presence_threshold=None)
+    for other_path, other in others:
+        if of_state(other.spec, other.state)._replace(presence_threshold=None) != net:
+            raise ValueError(f"{other_path}: of another net than {path}, or shown other hands or crops; the mean of "
+                             f"the two would be neither.")
+    weights = [checkpoint.best_weights() for _, checkpoint in found]
+    return first._replace(weights={name: np.mean([each[name] for each in weights], axis=0) for name in weights[0]},
+                          ema={}, step=max(checkpoint.step for _, checkpoint in found))
 
 
 def run() -> None:
