@@ -48,7 +48,7 @@ def candidates(spec: nets.Spec, folder: pathlib.Path):
                 path.parent.mkdir(parents=True)
                 try:
                     if precision == "int8":
-                        model = quantization.int8(model, picture)
+                        model = quantization.int8(model, picture, row.kernel_bits)
                     row.write(model, {"spec": spec.to_json(), "precision": precision}, path)
                     yield name, precision, "all" if maps else "keypoints", runtimes.load(path)
                 except (ImportError, ValueError) as error:

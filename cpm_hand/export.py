@@ -118,8 +118,13 @@ def export(checkpoint_path, destinations: dict[str, str | os.PathLike], choice: 
 
     reference = model_of()
     model = reference if choice.maps else model_of(maps=False)
-    if choice.precision == "int8":
-        model = quantization.int8(model, _calibration(calibration_data, spec.size, description))
+    calibration = _calibration(calibration_data, spec.size, description) if choice.precision == "int8" else None
+
+    def model_for(row) -> keras.Model:
+        if choice.precision == "bfloat16" and row.keras_policy:
+            return model_of("bfloat16", choice.maps)
+        return model if calibration is None else quantization.int8(model, calibration, row.kernel_bits)
+
     pictures = parity.rendered(spec.size, num_pictures, spec.skeleton.num_joints)
     metadata = {"spec": spec.to_json(), "source": pathlib.Path(checkpoint_path).name,
                 "step": checkpoint.step, "averaged": bool(checkpoint.ema), "version": cpm_hand.__version__,
@@ -130,10 +135,8 @@ def export(checkpoint_path, destinations: dict[str, str | os.PathLike], choice: 
     written = []
     for name, destination in destinations.items():
         destination, row = pathlib.Path(destination), FORMATS[name]
-        computed_so = choice.precision == "bfloat16" and row.keras_policy
         compare = functools.partial(parity.compare, reference, pictures=pictures, precision=choice.precision)
-        num_bytes, difference = write_checked(row.write, model_of("bfloat16", choice.maps) if computed_so else model,
-                                              metadata, destination, compare)
+        num_bytes, difference = write_checked(row.write, model_for(row), metadata, destination, compare)
         written.append(Artefact(name, destination, choice.precision, num_bytes, difference))
         report(written[-1])
     return written

@@ -15,12 +15,14 @@ _ROUNDED = (layers.Conv2D, layers.Add, layers.ReLU, layers.Rescaling, layers.Con
 _READS_ROUNDED = (*_ROUNDED, layers.Conv2DTranspose)  # the heads of compact nets, which compute in floating point
 
 
-def int8(model: keras.Model, pictures: np.ndarray) -> keras.Model:
+def int8(model: keras.Model, pictures: np.ndarray, kernel_bits: int = 8) -> keras.Model:
     """A model that computes what the int8 artefact will compute, with the marks that converters look for.
 
     Args:
         model: functional, uint8 [B, size, size, 3] to a dictionary.
         pictures: uint8 [N, size, size, 3], RGB, such as the net will see: from them come the ranges.
+        kernel_bits: how many of the 8 bits kernels use. With 7, a sum of two products fits into 16 bits, in which x86
+            processors without VNNI add them, and cut off what does not fit.
 
     Returns:
         keras.Model with the same outputs; it shares the weights.
@@ -41,7 +43,8 @@ def int8(model: keras.Model, pictures: np.ndarray) -> keras.Model:
                 rounded[id(result)] = result, Round(*ranges[layer.name])(result)
             return result
         arguments = keras.tree.map_structure(lambda tensor: rounded.get(id(tensor), (None, tensor))[1], arguments)
-        result = (RoundedKernel(layer) if isinstance(layer, layers.Conv2D) else layer)(*arguments, **keywords)
+        kernel = RoundedKernel(layer, kernel_bits) if isinstance(layer, layers.Conv2D) else layer
+        result = kernel(*arguments, **keywords)
         return Round(*ranges[layer.name])(result) if layer.name in ranges else result
 
     return keras.models.clone_model(model, clone_function=lambda layer: layer, call_function=call)
@@ -66,12 +69,16 @@ class Round(layers.Layer):
 
 
 class RoundedKernel(layers.Layer):
-    """A convolution with its kernel rounded to -127 .. 127 steps, a step for each output channel."""
+    """A convolution with its kernel rounded to -127 .. 127 steps, a step for each output channel.
 
-    def __init__(self, convolution: layers.Conv2D, **kwargs):
+    With fewer bits the steps are as many, but the kernel lies in the middle ones: converters know no other number.
+    """
+
+    def __init__(self, convolution: layers.Conv2D, bits: int = 8, **kwargs):
         super().__init__(**kwargs)
         self.convolution = convolution
-        self.most = np.maximum(np.abs(ops.convert_to_numpy(convolution.kernel)).max((0, 1, 2)), 1e-9)
+        largest = np.maximum(np.abs(ops.convert_to_numpy(convolution.kernel)).max((0, 1, 2)), 1e-9)
+        self.most = largest * 2 ** (8 - bits)
 
     def call(self, values):
         """As the convolution."""

@@ -6,6 +6,7 @@ import pytest
 from exported import SPECS, pictures, small_checkpoint
 
 from cpm_hand import inference, quantization, runtimes
+from cpm_hand.formats import FORMATS
 
 IMAGES = pictures().images
 
@@ -40,16 +41,24 @@ def test_every_convolution_but_the_heads_has_a_rounded_kernel(pair):
     assert all(name == "conv6_2_CPM" or "Mconv7" in name or name.endswith("_logits") for name in plain)
 
 
-def test_rounding_a_kernel_keeps_each_channel_within_half_a_step():
+@pytest.mark.parametrize("bits, most", [(8, 127), (7, 64)])
+def test_rounding_a_kernel_keeps_each_channel_within_half_a_step(bits, most):
     layer = keras.layers.Conv2D(3, 1, use_bias=True)
     layer.build((None, 4, 4, 5))
     kernel = np.float32(np.random.default_rng(0).normal(size=(1, 1, 5, 3)) * [1, 10, 100])
     layer.kernel.assign(kernel)
     picture = np.eye(5, dtype=np.float32).reshape(1, 1, 5, 5)   # each cell asks for one row of the kernel
-    got = np.asarray(quantization.RoundedKernel(layer)(picture))[0, 0]
-    step = np.abs(kernel[0, 0]).max(0) / 127
+    got = np.asarray(quantization.RoundedKernel(layer, bits)(picture))[0, 0]
+    step = np.abs(kernel[0, 0]).max(0) * 2 ** (8 - bits) / 127
     np.testing.assert_array_less(np.abs(got - kernel[0, 0]), 0.501 * step[None].repeat(5, 0))
     np.testing.assert_allclose(got / step, (got / step).round(), atol=1e-3)
+    assert np.abs(got / step).max().round() == most
+
+
+def test_two_products_of_seven_bit_kernels_fit_into_sixteen():
+    # What x86 processors without VNNI add in one instruction: two times a value of 0 .. 255 and a kernel's step.
+    assert 2 * 255 * 64 < 2**15 < 2 * 255 * 127
+    assert FORMATS["openvino"].kernel_bits == 7
 
 
 def test_what_is_joined_is_on_one_scale(pair):

@@ -20,6 +20,7 @@ class Format(NamedTuple):
         keras_policy: whether bfloat16 is written as Keras' policy computes it; otherwise the weights stay float32, and
             the one who runs it asks for bfloat16.
         decodes: whether it holds the decoder; otherwise the raw maps of the last stage are all that is in it.
+        kernel_bits: how many of int8's 8 bits kernels use, see `quantization.int8`.
         needs: packages that writing and checking it takes and that not everybody has, each with the extra that has it.
     """
 
@@ -30,6 +31,7 @@ class Format(NamedTuple):
     precisions: tuple[str, ...] = ("float32",)
     keras_policy: bool = False
     decodes: bool = True
+    kernel_bits: int = 8
     needs: tuple[tuple[str, str], ...] = ()
 
 
@@ -45,7 +47,7 @@ FORMATS = {
     "onnx": Format(onnx_file.write, onnx_file.is_it, onnx_file.load, "hand.onnx",
                    needs=(("tf2onnx.convert", "onnx"), ("onnxruntime", "onnx"))),
     "openvino": Format(openvino_ir.write, openvino_ir.is_it, openvino_ir.load, "hand_openvino.xml",
-                       ("float32", "bfloat16", "int8"), needs=(("openvino", "openvino"),)),
+                       ("float32", "bfloat16", "int8"), kernel_bits=7, needs=(("openvino", "openvino"),)),
     # A GraphDef starts with its first node: field 1, length-delimited.
     "frozen_graph": Format(frozen_graph.write, lambda path, head: head.startswith(b"\n") or path.suffix == ".pb",
                            frozen_graph.load, "frozengraph.pb"),
