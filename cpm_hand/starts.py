@@ -97,7 +97,7 @@ class Counters(NamedTuple):
     Attributes:
         step: steps done.
         progress: what validation has shown.
-        seconds: how long it has trained.
+        seconds: how long it has trained, where --max_minutes limits that; else 0.
     """
 
     step: int = 0

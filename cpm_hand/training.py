@@ -246,10 +246,11 @@ class Run:
     def _save(self, path=None) -> None:
         self._flush()
         if self.engine.is_chief:
-            state = {"progress": self.progress._asdict(), "seconds": self._trained(),
-                     "hands": self.data.training.hands,
+            state = {"progress": self.progress._asdict(), "hands": self.data.training.hands,
                      "crop_factor": self.data.training.crop_factor,
                      "presence_threshold": self.settings.presence_threshold}
+            if self.settings.max_seconds:  # else runs that are the same to the last bit would differ in it
+                state["seconds"] = self._trained()
             checkpoints.save(path or checkpoints.step_path(self.settings.run_dir, self.step),
                              self.engine.checkpoint(self.step, state))
             checkpoints.prune(self.settings.run_dir, self.settings.keep)

@@ -14,9 +14,9 @@ from cpm_hand import checkpoints
 
 KILLS = 10
 COMMAND = [sys.executable, "-c", "from cpm_hand.cli.train import run\nrun()", "--deterministic", "--steps=300",
-           "--input-width=32", "--width=0.03125", "--stages=2", "--batchsize=8", "--ema_decay=0.99", "--lr=0.003",
+           "--input-width=32", "--width=0.03125", "--stages=2", "--batchsize=8", "--ema_decay=0.99", "--lr=0.01",
            "--schedule=plateau", "--patience=1", "--early_stop=99", "--validation_fraction=0.2",
-           "--checkpoint_every=10", "--validate_every=30", "--log_every=1", "--clip_norm=20"]
+           "--checkpoint_every=10", "--validate_every=15", "--log_every=1", "--clip_norm=20"]
 
 
 def start(synth_root, cwd):
