@@ -215,10 +215,12 @@ def test_a_bfloat16_saved_model_has_half_the_weights_and_nearly_the_keypoints(ch
 def test_calibration_pictures_may_be_ones_own(checkpoint, tmp_path, in_this_process, monkeypatch):
     write_hands(tmp_path / "mine" / "synth2", 5, size=80)
     seen = []
-    monkeypatch.setattr(export.quantization, "int8", lambda model, images: seen.append(images) or model)
+    monkeypatch.setattr(export.quantization, "int8", lambda model, images, bits: seen.append((images, bits)) or model)
     export.export(checkpoint, {"openvino": tmp_path / "h.xml"}, export.Choice(precision="int8"),
                   calibration_data=f"cmu_synth={tmp_path / 'mine'}")
-    assert seen[0].shape == (5, 64, 64, 3) and seen[0].dtype == np.uint8 and np.ptp(seen[0]) > 100
+    (images, bits), = seen
+    assert images.shape == (5, 64, 64, 3) and images.dtype == np.uint8 and np.ptp(images) > 100
+    assert bits == 7                                   # OpenVINO's
 
 
 def test_a_report_keeps_the_rows_of_other_artefacts(tmp_path):
