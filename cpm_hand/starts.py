@@ -3,7 +3,7 @@
 import pathlib
 from typing import NamedTuple
 
-from cpm_hand import checkpoints, geometry, hdf5, transfer, weights
+from cpm_hand import checkpoints, hdf5, transfer, weights
 from cpm_hand.artefacts import Description, of_state
 from cpm_hand.engine import Engine
 from cpm_hand.foreign import BadWeights
@@ -131,7 +131,7 @@ def restore(engine: Engine, run_dir: str, start: checkpoints.Checkpoint | None, 
     source = checkpoints.step_path(run_dir, found.step) if found else "--checkpoint"
     LOGGER.info("Restore from checkpoint...")
     if found:
-        _check_same_crops(source, checkpoint.state, shown)
+        _check_same_crops(source, of_state(found.spec, found.state), shown)
     engine.restore(checkpoint, source)
     if not found and checkpoint.step >= total:
         raise checkpoints.BadCheckpoint(
@@ -150,10 +150,10 @@ def restore(engine: Engine, run_dir: str, start: checkpoints.Checkpoint | None, 
     return counters
 
 
-def _check_same_crops(source, state: dict, shown: dict) -> None:
+def _check_same_crops(source, kept: Description, shown: dict) -> None:
     """A run's errors, of which it keeps the best, are in % of its crops: others would not compare."""
-    for name, usual in (("hands", "both"), ("crop_factor", geometry.CROP_FACTOR)):
-        then, now = state.get(name, usual), shown[name]
+    for name, now in shown.items():
+        then = getattr(kept, name)
         if then != now:
             raise checkpoints.BadCheckpoint(f"{source}: this run was trained with --{name}={then}, got --{name}="
                                             f"{now}; go on with the former, or give the run's folder as "

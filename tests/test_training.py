@@ -111,6 +111,15 @@ def test_a_run_that_goes_on_ends_like_one_that_never_stopped(shared_engine, engi
     assert [line["step"] for line in log(tmp_path / "parts")] == [2, 4, 6, 8]
 
 
+@pytest.mark.parametrize("other, text", [
+    ({"crop_factor": 1.5}, "trained with --crop_factor=2.2, got --crop_factor=1.5"),
+    ({"hands": "right"}, "trained with --hands=both, got --hands=right")])
+def test_a_run_does_not_go_on_with_other_crops(engine, labels, tmp_path, other, text):
+    training.Run(engine, data(labels), settings(tmp_path, 2)).train()
+    with pytest.raises(checkpoints.BadCheckpoint, match=f"step-00000002.npz: this run was {text}"):
+        training.Run(engine, data(labels, **other), settings(tmp_path, 4))
+
+
 @pytest.mark.slow
 def test_log_lines_behind_the_checkpoint_that_is_gone_back_to_are_dropped(engine, labels, tmp_path):
     training.Run(engine, data(labels), settings(tmp_path, 6)).train()
