@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from cpm_hand import datasets, images
-from cpm_hand.rendering import scene, writer
+from cpm_hand.rendering import poses, scene, writer
 
 SMALL = scene.Options(size=(64, 64))
 
@@ -268,6 +268,16 @@ def test_the_command_line_writes_a_set_and_a_sheet_and_explains_itself(tmp_path)
 
 
 @pytest.mark.slow
+def test_the_command_line_takes_other_weights_of_pose_classes_and_leaves_the_others(tmp_path):
+    command = [sys.executable, "-m", "cpm_hand.rendering", "--out=set", "--count=3", "--size=64", "--workers=1"]
+    subprocess.run([*command, "--pose_weights=sign=1e9, grip=0"], cwd=tmp_path, check=True, capture_output=True)
+    record = json.loads((tmp_path / "set" / "rendered.json").read_text())
+    assert record["options"]["pose_weights"] == {**poses.WEIGHTS, "sign": 1e9, "grip": 0.0}
+    labels = [json.loads(path.read_text()) for path in (tmp_path / "set").glob("*/*.json")]
+    assert [label["pose_class"] for label in labels] == ["sign"] * 3
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("wrong, text", [
     ("--size=0", "--size=0: expected a positive number"), ("--size=10", "--size=10x10: sides must be 32"),
     ("--size=10x", "--size=10x: expected a positive number, or two with 'x' between"),
@@ -278,6 +288,8 @@ def test_the_command_line_writes_a_set_and_a_sheet_and_explains_itself(tmp_path)
     ("--empty_share=1.2", "empty_share=1.2"), ("--cut_share=-1", "cut_share=-1"),
     ("--second_share=1.5", "second_share=1.5"),
     ("--look=sepia", "--look=sepia: expected colour or thermal"),
+    ("--pose_weights=sign", "--pose_weights=sign: 'sign' is not CLASS=WEIGHT, as in sign=0.3; the classes are relaxed"),
+    ("--pose_weights=wave=1", "pose weights need classes"), ("--pose_weights=sign=-1", "shares >= 0"),
     ("--backgrounds=nowhere", "nowhere: no such folder"), ("--out=/proc/1/x", "/proc/1/x/rendered.json: cannot be"),
     ("stray", "unexpected arguments ['stray']"),
 ])

@@ -32,6 +32,8 @@ def define(values: flags.FlagValues = flags.FLAGS) -> None:
                        upper_bound=1, flag_values=values)
     flags.DEFINE_float("second_share", 0.13, "Share of scenes with another hand, which is not labelled.",
                        lower_bound=0, upper_bound=1, flag_values=values)
+    flags.DEFINE_string("pose_weights", None, "Other weights of pose classes, as in sign=0.3,grip=0.2; a class that is "
+                        "not named keeps its own, and all are made to sum to 1.", flag_values=values)
     flags.DEFINE_string("backgrounds", None, "Folder of your own pictures to stand behind the hands.",
                         flag_values=values)
     flags.DEFINE_string("look", "colour", "Camera: colour, or thermal for the same scenes in greys of warmth.",
@@ -56,6 +58,21 @@ def _two_numbers(text: str, separator: str, name: str, kind) -> tuple:
     return numbers
 
 
+def _pose_weights(text: str) -> dict[str, float]:
+    """The weights of all pose classes, with those that the text names in place of the usual ones."""
+    from cpm_hand.rendering import poses
+
+    weights = dict(poses.WEIGHTS)
+    for part in text.split(","):
+        name, _, weight = (half.strip() for half in part.partition("="))
+        try:
+            weights[name] = float(weight)
+        except ValueError:
+            raise app.UsageError(f"--pose_weights={text}: '{part}' is not CLASS=WEIGHT, as in sign=0.3; the "
+                                 f"classes are {', '.join(poses.WEIGHTS)}.") from None
+    return weights
+
+
 def main(argv: list[str]) -> int:
     """Write the set, with a progress bar."""
     values = flags.FLAGS
@@ -67,10 +84,11 @@ def main(argv: list[str]) -> int:
     from cpm_hand.rendering import preview, scene, writer
 
     hand_px = _two_numbers(values.hand_px, ",", "hand_px", float) if values.hand_px else None
+    weights = _pose_weights(values.pose_weights) if values.pose_weights else None
     options = scene.Options(size=_two_numbers(values.size, "x", "size", int), hand_px=hand_px,
                             empty_share=values.empty_share, cut_share=values.cut_share,
                             second_share=values.second_share, backgrounds=values.backgrounds, depth=values.depth,
-                            mask=values.mask, look=values.look)
+                            mask=values.mask, look=values.look, **({"pose_weights": weights} if weights else {}))
     todo = writer.write(values.out, values.count, seed=values.seed, options=options, workers=values.workers)
     done = sum(1 for _ in tqdm(todo, unit="picture", disable=None, dynamic_ncols=True))
     folder = pathlib.Path(values.out) / writer.FOLDER
