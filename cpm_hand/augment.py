@@ -23,8 +23,10 @@ class Augmentation(NamedTuple):
         brightness: largest change of brightness, in grey levels of 255.
         saturation: largest relative change of saturation.
         tint: largest relative change of each colour channel.
-        blur: probability of a Gaussian blur of up to `blur_px`.
-        blur_px: largest standard deviation of the blur, px.
+        blur: probability of a blur: half of them as out of focus, half as by motion along a line.
+        blur_px: largest standard deviation of the blur, px; of motion along its line.
+        noise: probability of noise, of single pixels or of clumps of two or three.
+        noise_levels: largest standard deviation of the noise, grey levels of 255.
         occluder: probability of one shape laid over the picture.
     """
 
@@ -37,6 +39,8 @@ class Augmentation(NamedTuple):
     tint: float = 0.0
     blur: float = 0.0
     blur_px: float = 0.0
+    noise: float = 0.0
+    noise_levels: float = 0.0
     occluder: float = 0.0
 
 
@@ -44,11 +48,12 @@ AUGMENTATIONS = {
     "none": Augmentation(),
     # For crops around boxes that are as well known as in use: less to guess, so more is learnt of the hand.
     "light": Augmentation(rotation=15, scale=(0.88, 1.12), shift=0.03, contrast=0.25, brightness=25, saturation=0.3,
-                          tint=0.08, blur=0.15, blur_px=1.5, occluder=0.05),
+                          tint=0.08, blur=0.25, blur_px=2.5, noise=0.25, noise_levels=20, occluder=0.05),
     "default": Augmentation(rotation=40, scale=(0.75, 1.25), shift=0.08, contrast=0.25, brightness=25,
-                            saturation=0.3, tint=0.08, blur=0.15, blur_px=1.5, occluder=0.15),
+                            saturation=0.3, tint=0.08, blur=0.25, blur_px=2.5, noise=0.25, noise_levels=20,
+                            occluder=0.15),
     "strong": Augmentation(rotation=180, scale=(0.5, 1.5), shift=0.15, contrast=0.5, brightness=50,
-                           saturation=0.7, tint=0.2, blur=0.3, blur_px=3.0, occluder=0.4),
+                           saturation=0.7, tint=0.2, blur=0.3, blur_px=3.0, noise=0.3, noise_levels=30, occluder=0.4),
 }
 
 
@@ -62,7 +67,7 @@ def random_matrix(rng: np.random.Generator, size: int, augmentation: Augmentatio
 
 
 def random_pixels(rng: np.random.Generator, image: np.ndarray, augmentation: Augmentation) -> np.ndarray:
-    """Random occluder, blur and colour; the joints stay where they are.
+    """Random occluder, blur, colour and noise; the joints stay where they are.
 
     Args:
         rng: the sample's own generator.
@@ -75,11 +80,37 @@ def random_pixels(rng: np.random.Generator, image: np.ndarray, augmentation: Aug
     if rng.random() < augmentation.occluder:
         image = occlude(rng, image)
     if rng.random() < augmentation.blur:
-        sigma = rng.uniform(0.3, 1.0) * augmentation.blur_px
-        image = cv2.GaussianBlur(image, (0, 0), sigma)
+        image = _blur(rng, image, rng.uniform(0.3, 1.0) * augmentation.blur_px)
     if any((augmentation.contrast, augmentation.brightness, augmentation.saturation, augmentation.tint)):
         image = cv2.transform(image, _random_colours(rng, augmentation))
+    if rng.random() < augmentation.noise:  # after the colours: what is dark has no less of it
+        image = _add_noise(rng, image, rng.uniform(0.2, 1.0) * augmentation.noise_levels)
     return image
+
+
+def _blur(rng: np.random.Generator, image: np.ndarray, sigma: float) -> np.ndarray:
+    """Out of focus, or moved evenly along a line of any direction, with the same standard deviation along it."""
+    if rng.random() < 0.5:
+        return cv2.GaussianBlur(image, (0, 0), sigma)
+    reach = np.sqrt(3) * sigma  # of an even spread, to either side
+    turn = rng.uniform(0, np.pi)
+    half = int(np.ceil(reach))
+    cells = np.arange(2 * half + 1)
+    # Many points of the line, each shared among the four cells around it.
+    along = (np.arange(8 * half) - 4 * half + 0.5) / (4 * half) * reach
+    column, row = (np.maximum(1 - np.abs(half + along[:, None] * part - cells), 0)
+                   for part in (np.cos(turn), np.sin(turn)))
+    kernel = np.float32(row.T @ column)
+    return cv2.filter2D(image, -1, kernel / kernel.sum())
+
+
+def _add_noise(rng: np.random.Generator, image: np.ndarray, sigma: float) -> np.ndarray:
+    """Add normal noise, the same for a pixel's channels or of each channel's own, in grains of 1 to 3 px."""
+    height, width = image.shape[:2]
+    grain, channels = int(rng.integers(1, 4)), int(rng.choice([1, 3]))
+    coarse = rng.standard_normal((-(-height // grain), -(-width // grain), channels), np.float32)
+    noise = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_LINEAR).reshape(height, width, channels)
+    return np.uint8(np.clip(image + sigma * noise + 0.5, 0, 255))
 
 
 def _random_colours(rng: np.random.Generator, augmentation: Augmentation) -> np.ndarray:

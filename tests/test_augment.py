@@ -33,8 +33,9 @@ def test_the_random_matrix_stays_within_its_limits(name):
         assert high - 0.05 * (high - low) < drawn.max() <= high + 1e-9
 
 
-@pytest.mark.parametrize("certain", [{"blur": 1.0, "blur_px": 2.0}, {"occluder": 1.0}])
-def test_blur_and_occluder_alone_change_pixels(certain):
+@pytest.mark.parametrize("certain", [{"blur": 1.0, "blur_px": 2.0}, {"occluder": 1.0},
+                                     {"noise": 1.0, "noise_levels": 20.0}])
+def test_blur_occluder_and_noise_alone_change_pixels(certain):
     limits = AUGMENTATIONS["none"]._replace(**certain)
     assert (random_pixels(np.random.default_rng(0), picture(), limits) != picture()).any()
 
@@ -51,6 +52,38 @@ def test_an_occluder_covers_part_of_the_picture_and_never_all_of_it():
               for seed in range(200)]
     assert np.mean(np.array(shares) > 0) > 0.9 and max(shares) < 0.35**2
     assert np.median(shares) > 0.005
+
+
+def test_both_blurs_spread_a_square_as_far_as_they_say_and_leave_it_in_its_place():
+    """Variances add up, the square's own is known. Motion spreads along one line alone, as far as a bell does."""
+    square = np.zeros((61, 61, 3), np.uint8)
+    square[26:35, 26:35] = 255
+    own = (9**2 - 1) / 12
+    limits, kinds = AUGMENTATIONS["none"]._replace(blur=1.0, blur_px=4.0), set()
+    for seed in range(20):
+        sigma = 4.0 * np.random.default_rng(seed).uniform(0.3, 1.0, 3)[2]  # after the draws for occluder and blur
+        blurred = random_pixels(np.random.default_rng(seed), square, limits)[..., 0].astype(float)
+        y, x = np.indices(blurred.shape) - 30.0
+        assert np.average(x, weights=blurred) == pytest.approx(0, abs=0.05)
+        assert np.average(y, weights=blurred) == pytest.approx(0, abs=0.05)
+        across, along = np.linalg.eigvalsh(np.cov(np.stack([x.ravel(), y.ravel()]), aweights=blurred.ravel())) - own
+        kinds.add("motion" if across < 0.3 else "focus")
+        assert along == pytest.approx(sigma**2, rel=0.15, abs=0.3)
+        assert across < 0.3 or across == pytest.approx(sigma**2, rel=0.15)
+    assert kinds == {"motion", "focus"}
+
+
+def test_noise_has_no_mean_and_is_at_most_as_strong_as_it_says():
+    limits, grey = AUGMENTATIONS["none"]._replace(noise=1.0, noise_levels=20.0), np.full((96, 96, 3), 128, np.uint8)
+    deviations, coloured, alike = [], [], []
+    for seed in range(60):
+        change = random_pixels(np.random.default_rng(seed), grey, limits).astype(float) - 128
+        assert abs(change.mean()) < 2.5
+        deviations.append(change.std())
+        coloured.append((change[..., 0] != change[..., 1]).any())
+        alike.append(np.corrcoef(change[:, 1:, 0].ravel(), change[:, :-1, 0].ravel())[0, 1])
+    assert 2 < min(deviations) < 8 and 16 < max(deviations) < 20.5
+    assert 0.2 < np.mean(coloured) < 0.8 and min(alike) < 0.1 and max(alike) > 0.5  # single pixels, and grains
 
 
 def test_colour_changes_follow_the_plain_formula():

@@ -95,7 +95,7 @@ def test_pixels_and_joints_move_together(tmp_path):
     for x, y in one.keypoints[0]:
         cv2.circle(dots, (round(16 * float(x)), round(16 * float(y))), 48, (255, 255, 255), -1, cv2.LINE_AA, 4)
     cv2.imwrite(str(tmp_path / "dots.png"), dots)
-    plain = DEFAULT._replace(blur=0, occluder=0, contrast=0, brightness=0, saturation=0, tint=0)
+    plain = DEFAULT._replace(blur=0, noise=0, occluder=0, contrast=0, brightness=0, saturation=0, tint=0)
     loader = Loader(one._replace(paths=np.array([str(tmp_path / "dots.png")])), 160, augmentation=plain)
     for place in range(20):
         image, keypoints, _, labelled, _ = loader(0, place)
