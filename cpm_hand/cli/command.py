@@ -12,6 +12,8 @@ from PIL import Image
 
 # Before TensorFlow is imported, or it does not count.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+# TensorFlow's own default where a processor has AVX-512 with VNNI; without, too, it takes a tenth to a sixth off a step.
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
 _PACKAGE = pathlib.Path(__file__).resolve().parents[1]
 
