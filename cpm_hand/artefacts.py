@@ -12,6 +12,7 @@ import numpy as np
 from cpm_hand import geometry, nets
 
 OUTPUTS = ("belief_maps", "stages", "keypoints", "presence")
+ANSWERS = ("keypoints", "presence")  # what one asks a net for; maps are to look at
 DESCRIPTION = "cpm_hand.json"  # name of the description, wherever a format keeps it
 
 
@@ -43,12 +44,14 @@ class Loaded(NamedTuple):
         image: dtype name and shape of the input; None where a side is free.
         outputs: shapes by name, those of OUTPUTS that it has; None where a side is free.
         description: what the artefact says of itself.
+        answers: as function, but ANSWERS alone, where the kind need not work maps out for them; else None.
     """
 
     function: Callable[[np.ndarray], dict[str, np.ndarray]]
     image: tuple[str, list]
     outputs: dict[str, list]
     description: Description
+    answers: Callable[[np.ndarray], dict[str, np.ndarray]] | None = None
 
 
 def describe(text: str | bytes | None, where) -> Description:

@@ -1,8 +1,11 @@
 """A Keras model as a TensorFlow graph without variables, which several formats are made from."""
 
-import keras
+from collections.abc import Callable
 
-from cpm_hand.artefacts import OUTPUTS, optional
+import keras
+import numpy as np
+
+from cpm_hand.artefacts import ANSWERS, OUTPUTS, optional
 
 OPSET = 18  # of ONNX
 
@@ -17,6 +20,23 @@ def image_spec(model: keras.Model, batch: int | None = None):
     import tensorflow as tf
 
     return tf.TensorSpec((batch, *model.inputs[0].shape[1:]), tf.dtypes.as_dtype(model.inputs[0].dtype), name="image")
+
+
+def callables(model: keras.Model) -> tuple[Callable[[np.ndarray], dict[str, np.ndarray]], ...]:
+    """A model as functions from pictures to arrays by name: of all its outputs, and of ANSWERS alone."""
+    import tensorflow as tf
+
+    def compiled(names):
+        part = keras.Model(model.inputs[0], {name: model.output[name] for name in names})
+        function = tf.function(lambda images: part(images, training=False), autograph=False,
+                               input_signature=[image_spec(model)])
+
+        def run(images):
+            return {name: value.numpy() for name, value in function(tf.constant(images)).items()}
+
+        return run
+
+    return compiled(outputs_of(model)), compiled(ANSWERS)
 
 
 def sides(shape) -> list:

@@ -182,13 +182,14 @@ class Predictor:
     def _see(self, views: list[tuple[np.ndarray, np.ndarray, bool]], outputs: bool) -> list[Hand]:
         """The strongest hand in each (picture, square, mirrored), by batches through the net."""
         mirrors = len(self._mirrors)
+        look = self.artefact if outputs else getattr(self.artefact, "answers", self.artefact)
         views = [(picture, square, mirror ^ mirrored) for picture, square, mirrored in views
                  for mirror in self._mirrors]
         hands = []
         for first in range(0, len(views), self.batch_size):
             batch = views[first:first + self.batch_size]
             inputs = np.stack([crops.cut(*view, self.artefact.size) for view in batch])
-            result = self.artefact(inputs)
+            result = look(inputs)
             if not np.isfinite(result["keypoints"]).all():
                 raise ValueError("the net gives keypoints that are no numbers: its weights are damaged; train again.")
             hands += [self._hand(square, mirrored, inputs, result, row, outputs)

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import keras
 import numpy as np
 
-from cpm_hand import checkpoints, geometry, inference, nets, shipped
+from cpm_hand import checkpoints, geometry, graphs, inference, nets, shipped
 from cpm_hand.artefacts import OUTPUTS, BadArtefact, Loaded, of_state
 from cpm_hand.formats import FORMATS
 from cpm_hand.hand import HAND, Skeleton
@@ -44,6 +44,7 @@ class Artefact(NamedTuple):
         presence_threshold: presence below which there is no hand; None where nobody measured it.
         outputs: names of what a call gives.
         crop_factor: side of the square to show the net over the longer side of the hand's tight joint box.
+        forward_answers: as forward, but keypoints and presence alone; None where the kind works maps out in any case.
     """
 
     path: pathlib.Path
@@ -56,6 +57,7 @@ class Artefact(NamedTuple):
     presence_threshold: float | None = None
     outputs: tuple[str, ...] = OUTPUTS
     crop_factor: float = geometry.CROP_FACTOR
+    forward_answers: Callable[[np.ndarray], dict[str, np.ndarray]] | None = None
 
     def __call__(self, images: np.ndarray) -> dict[str, np.ndarray]:
         """Run a batch of inputs.
@@ -72,11 +74,18 @@ class Artefact(NamedTuple):
             ValueError: another dtype or shape.
             BadArtefact: when an output is asked for that the artefact does not have.
         """
+        return Outputs(self.path, self.forward(self._checked(images)))
+
+    def answers(self, images: np.ndarray) -> dict[str, np.ndarray]:
+        """`keypoints` and `presence` as a call gives them; where the kind can, without working maps out."""
+        return (self.forward_answers or self.forward)(self._checked(images))
+
+    def _checked(self, images) -> np.ndarray:
         images = np.asarray(images)
         if images.dtype != np.uint8 or images.ndim != 4 or images.shape[1:] != (self.size, self.size, 3):
             raise ValueError(f"{self.path} takes uint8 RGB [B, {self.size}, {self.size}, 3], "
                              f"got {images.dtype} {list(images.shape)}.")
-        return Outputs(self.path, self.forward(images))
+        return images
 
 
 def load(path) -> Artefact:
@@ -93,7 +102,7 @@ def load(path) -> Artefact:
     """
     path = shipped.find(path, shipped.ARTEFACT)
     kind = _kind(path)
-    function, image, outputs, description = KINDS[kind][1](path)
+    function, image, outputs, description, answers = KINDS[kind][1](path)
     size, spec = _input_size(path, image), description.spec
     joints = _sides(outputs["keypoints"], 3)[1]
     # What holds keypoints alone has no maps to count; it is its description that says what they were made from.
@@ -107,7 +116,7 @@ def load(path) -> Artefact:
         raise BadArtefact(f"{path}: does not fit its description: size, joints and maps are "
                           f"{(size, joints, maps)}, expected {described}. Export it again.")
     return Artefact(path, kind, size, skeleton, target, function, description.hands, description.presence_threshold,
-                    tuple(outputs), description.crop_factor)
+                    tuple(outputs), description.crop_factor, answers)
 
 
 def _sides(shape: list, rank: int) -> list:
@@ -171,8 +180,6 @@ def resized(spec: nets.Spec, size: int | None = None, stages: int | None = None)
 
 
 def _load_checkpoint(path: pathlib.Path) -> Loaded:
-    import tensorflow as tf
-
     try:
         checkpoint = checkpoints.find(path)
     except checkpoints.BadCheckpoint as error:
@@ -184,15 +191,9 @@ def _load_checkpoint(path: pathlib.Path) -> Loaded:
         raise BadArtefact(f"{path}: {error}") from error
     spec = checkpoint.spec
     model = inference.inference_model(net, spec.target)
-    function = tf.function(lambda images: model(images, training=False),
-                           input_signature=[tf.TensorSpec((None, spec.size, spec.size, 3), tf.uint8)])
-    outputs = function.get_concrete_function().structured_outputs
-
-    def run(images):
-        return {name: value.numpy() for name, value in function(tf.constant(images)).items()}
-
-    return Loaded(run, ("uint8", [None, spec.size, spec.size, 3]),
-                  {name: outputs[name].shape.as_list() for name in OUTPUTS}, description)
+    everything, answers = graphs.callables(model)
+    return Loaded(everything, ("uint8", [None, spec.size, spec.size, 3]),
+                  {name: list(model.output[name].shape) for name in OUTPUTS}, description, answers)
 
 
 # In the order of asking: whether it is one, from (path, first bytes of the file; empty for a folder), and its loader.

@@ -64,6 +64,17 @@ def test_an_artefact_computes_what_the_model_computes(written, name):
 
 
 @pytest.mark.parametrize("name", FORMATS)
+def test_answers_are_those_of_a_call_and_hold_no_maps_where_these_can_be_left_out(cpm, name):
+    artefact = runtimes.load(cpm.path(name))
+    whole, answers = artefact(PICTURES), artefact.answers(PICTURES)
+    assert (set(answers) == set(artefacts.ANSWERS)) == (name in ("frozen_graph", "keras"))
+    for output in artefacts.ANSWERS:
+        np.testing.assert_allclose(answers[output], whole[output], atol=1e-4)
+    with pytest.raises(ValueError, match="takes uint8 RGB"):
+        artefact.answers(PICTURES[..., :1])
+
+
+@pytest.mark.parametrize("name", FORMATS)
 def test_an_artefact_says_what_its_net_is(cpm, name):
     artefact = runtimes.load(cpm.path(name))
     assert (artefact.skeleton, artefact.target) == (cpm.spec.skeleton, cpm.spec.target)

@@ -45,6 +45,28 @@ def blank(width, height):
     return np.zeros((height, width, 3), np.uint8)
 
 
+def test_a_net_is_asked_for_maps_only_where_they_are_kept():
+    class Asked(Ideal):
+        asked = []
+
+        def __call__(self, inputs):
+            self.asked.append("maps")
+            return super().__call__(inputs)
+
+        def answers(self, inputs):
+            self.asked.append("answers")
+            whole = super().__call__(inputs)
+            return {name: whole[name] for name in ("keypoints", "presence")}
+
+    box = (20, 10, 40, 30)
+    truth = points_in(box)
+    predictor = predict.Predictor(Asked(truth, [geometry.widen(box)]))
+    (brief,), (whole,) = predictor(blank(90, 80), [box]), predictor(blank(90, 80), [box], outputs=True)
+    assert Asked.asked == ["answers", "maps"]
+    np.testing.assert_array_equal(brief.keypoints, whole.keypoints)
+    assert brief.outputs is None and whole.outputs.belief_maps.shape == (SIZE, SIZE, 22)
+
+
 @pytest.mark.parametrize("box", [(20.5, 11.25, 31, 17), (-5, 40, 30, 60), (150, 3, 40.7, 40.7), (0, 0, 1, 1)])
 def test_boxes_are_tight_of_any_shape_and_give_the_picture_s_pixels(box):
     truth = points_in(box)

@@ -89,6 +89,14 @@ def test_a_run_gives_what_its_net_gives(run, checkpoint):
         np.testing.assert_allclose(outputs[name], expected[name], rtol=1e-4, atol=1e-5)
 
 
+def test_a_run_gives_keypoints_without_maps_to_who_does_not_want_them(run):
+    artefact = runtimes.load(run)
+    whole, answers = artefact(PIXELS), artefact.answers(PIXELS)
+    assert set(answers) == {"keypoints", "presence"} < set(whole)
+    for name, answer in answers.items():
+        np.testing.assert_allclose(answer, whole[name], atol=1e-5)
+
+
 def test_a_checkpoint_file_is_known_by_its_content(run, tmp_path):
     renamed = tmp_path / "weights.bin"
     renamed.write_bytes(next((run / "checkpoints").iterdir()).read_bytes())

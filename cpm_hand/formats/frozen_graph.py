@@ -1,10 +1,11 @@
 """A frozen graph: one GraphDef with the weights as constants, and its description beside it as NAME.pb.json."""
 
+import functools
 import pathlib
 
 import keras
 
-from cpm_hand import graphs
+from cpm_hand import artefacts, graphs
 from cpm_hand.artefacts import OUTPUTS, BadArtefact, Loaded, check_bytes, describe_beside, first_line, write_beside
 
 OLD_OUTPUT = "Openpose/out"
@@ -72,18 +73,20 @@ def load(path: pathlib.Path) -> Loaded:
                           f"or run something; what freeze.py writes is arithmetic alone. Freeze it again with that.")
     try:
         graph = tf.compat.v1.wrap_function(lambda: tf.import_graph_def(graph_def, name=""), [])
-        function = graph.prune("image:0", {name: f"{name}:0" for name in outputs})
+        functions = [graph.prune("image:0", {name: f"{name}:0" for name in names})
+                     for names in (outputs, artefacts.ANSWERS)]
     except (ValueError, TypeError, LookupError, tf.errors.OpError) as error:
         raise BadArtefact(f"{path}: a damaged frozen graph ({first_line(error)}). "
                           f"Freeze it again with freeze.py.") from error
     shapes = {name: graph.graph.get_tensor_by_name(f"{name}:0").shape for name in outputs}
-    image = function.inputs[0]
+    image = functions[0].inputs[0]
 
-    def run(images):
+    def run(function, images):
         return {name: value.numpy() for name, value in function(tf.constant(images)).items()}
 
-    return Loaded(run, (image.dtype.name, graphs.sides(image.shape)),
-                  {name: graphs.sides(shape) for name, shape in shapes.items()}, description)
+    everything, answers = (functools.partial(run, function) for function in functions)
+    return Loaded(everything, (image.dtype.name, graphs.sides(image.shape)),
+                  {name: graphs.sides(shape) for name, shape in shapes.items()}, description, answers)
 
 
 def _doubtful(graph_def) -> list[str]:

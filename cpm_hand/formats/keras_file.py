@@ -10,6 +10,7 @@ import zlib
 
 import keras
 
+from cpm_hand import graphs
 from cpm_hand.artefacts import DESCRIPTION, OUTPUTS, BadArtefact, Loaded, describe, first_line
 
 
@@ -37,8 +38,6 @@ def load(path: pathlib.Path) -> Loaded:
     Raises:
         BadArtefact: cut short, damaged, or of another program.
     """
-    import tensorflow as tf
-
     try:
         with zipfile.ZipFile(path) as archive:
             if (bad := archive.testzip()) is not None:
@@ -57,11 +56,6 @@ def load(path: pathlib.Path) -> Loaded:
         raise BadArtefact(f"{path}: not a whole Keras file ({first_line(error)}); cut short, damaged or of "
                           f"another program; export it again.") from error
     image = model.inputs[0]
-    function = tf.function(lambda images: model(images, training=False), autograph=False,
-                           input_signature=[tf.TensorSpec((None, *image.shape[1:]), image.dtype)])
-
-    def run(images):
-        return {name: value.numpy() for name, value in function(tf.constant(images)).items()}
-
-    return Loaded(run, (image.dtype, list(image.shape)),
-                  {name: list(outputs[name].shape) for name in OUTPUTS if name in outputs}, describe(text, path))
+    everything, answers = graphs.callables(model)
+    return Loaded(everything, (image.dtype, list(image.shape)),
+                  {name: list(outputs[name].shape) for name in graphs.outputs_of(model)}, describe(text, path), answers)
