@@ -6,12 +6,25 @@ import pathlib
 
 import numpy as np
 from _clock import processor
+from absl import app
 
 from cpm_hand import reports
 from cpm_hand.artefacts import cores
 
 # Of the last minute, before the benchmark adds its own: whether the machine was quiet.
 LOAD_AT_START = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
+
+
+def sides(text: str) -> tuple[int, int]:
+    """Width and height, px, of a flag WxH.
+
+    Raises:
+        app.UsageError: another form.
+    """
+    width, _, height = text.partition("x")
+    if not (width.isdecimal() and height.isdecimal() and int(width) and int(height)):
+        raise app.UsageError(f"--size={text}: expected WxH in px, as in 640x480.")
+    return int(width), int(height)
 
 
 def spread(values) -> dict[str, float]:

@@ -85,9 +85,10 @@ def main(argv) -> None:
     """Measure each size and write the numbers."""
     if len(argv) > 1:
         raise app.UsageError(f"unexpected arguments {argv[1:]}.")
+    sizes = [_results.sides(size) for size in _SIZE.value]
     with tempfile.TemporaryDirectory() as folder:
         artefact = runtimes.load(_GRAPH_PATH.value) if _GRAPH_PATH.value else narrow_net(folder)
-    rows = [measure(artefact, *map(int, size.split("x"))) for size in _SIZE.value]
+    rows = [measure(artefact, *size) for size in sizes]
     _results.show(rows, {"size": "picture px", "call_ms": "call ms", "own_ms": "own ms", "own_percent": "own %"})
     _results.write(_OUTPUT.value, "predict", {"graph_path": _GRAPH_PATH.value, "calls": _CALLS.value,
                                               "repeats": _REPEATS.value}, rows=rows)

@@ -44,7 +44,7 @@ SIZES = 3           # classes of hand sizes to report
 
 def scenes(folder: pathlib.Path) -> tuple[list[pathlib.Path], list[pathlib.Path]]:
     """Pictures with a hand and without, rendered where they are missing."""
-    size = tuple(int(side) for side in _SIZE.value.split("x"))
+    size = _results.sides(_SIZE.value)
     kinds = {"with": scene.Options(size=size, hand_px=tuple(_HAND_PX.value), cut_share=0.0, second_share=0.0),
              "without": scene.Options(size=size, empty_share=1.0)}
     found = []

@@ -148,7 +148,7 @@ def _calibration(data: str | None, size: int, description: Description) -> np.nd
         return parity.rendered(size, NUM_CALIBRATION, seed=1).images  # others than those it is compared on
     choice = sets.Choice(size, batch_size=1, augmentation="none", hands=description.hands,
                          crop_factor=description.crop_factor, validation_fraction=0.0)
-    loader = sets.prepare(sets.parse([data]), [], choice).training
+    loader = sets.prepare(sets.parse([data], "calibration_data"), [], choice).training
     # Spread over the set: neighbours are often frames of one film.
     rows = np.unique(np.linspace(0, loader.labels.num_hands - 1, NUM_CALIBRATION).astype(int))
     return np.stack([loader(row, place)[0] for place, row in enumerate(rows)])

@@ -23,6 +23,8 @@ from cpm_hand import geometry
 BORDER = (128, 128, 128)  # what lies outside a picture, in training and in use; the nets read it as zero
 MAX_PIXELS = 178_956_970  # a larger picture is refused before its pixels take the memory: Pillow's own limit
 KINDS = ("AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "SUN", "TIFF", "WEBP")  # that OpenCV reads, too
+# What counts as a picture in a folder.
+SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif", ".avif", ".jp2", ".pgm", ".ppm")
 LONGEST_SIDE = 32_766     # px; cv2.warpAffine takes no longer one
 
 # Where a segment of a JPEG begins; in its coded data nothing looks like it.

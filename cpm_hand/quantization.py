@@ -137,10 +137,14 @@ def _ranges(model: keras.Model, names: list[str], readers: dict, pictures: np.nd
                       for picture in pictures])                                          # [N, layers, 2]
     least, most = found[..., 0].min(0), found[..., 1].max(0)
     ranges = {name: (float(low), float(high)) for name, low, high in zip(names, least, most)}
-    # What is joined has to be on one scale.
-    for layer in model.layers:
-        if isinstance(layer, layers.Concatenate) and layer.name in ranges:
-            group = [name for name in names if layer in readers[name]] + [layer.name]
+    # What is joined has to be on one scale, and what is joined twice makes one group of both.
+    groups = [{name for name in names if layer in readers[name]} | {layer.name}
+              for layer in model.layers if isinstance(layer, layers.Concatenate) and layer.name in ranges]
+    while groups:
+        group = groups.pop()
+        if others := [other for other in groups if other & group]:
+            groups = [other for other in groups if not other & group] + [group.union(*others)]
+        else:
             lows, highs = zip(*(ranges[name] for name in group))
             ranges |= dict.fromkeys(group, (min(lows), max(highs)))
     return ranges

@@ -56,8 +56,12 @@ class Choice(NamedTuple):
     validation_fraction: float = 0.05
 
 
-def parse(texts: list[str]) -> list[Source]:
+def parse(texts: list[str], flag: str = "data") -> list[Source]:
     """Read `NAME=DIR` or `NAME=DIR:WEIGHT`; a colon that no number follows belongs to the folder.
+
+    Args:
+        texts: one for each set.
+        flag: whose values they are, for errors.
 
     Raises:
         ValueError: not of that form, an unknown name, or a weight that is not positive.
@@ -69,10 +73,10 @@ def parse(texts: list[str]) -> list[Source]:
     for text in texts:
         name, equals, folder = text.partition("=")
         if not (name and equals and folder):
-            raise ValueError(f"--data={text}: expected NAME=DIR or NAME=DIR:WEIGHT with NAME one of "
+            raise ValueError(f"--{flag}={text}: expected NAME=DIR or NAME=DIR:WEIGHT with NAME one of "
                              f"{', '.join(sorted(datasets.DATASETS))}.")
         if name not in datasets.DATASETS:
-            raise ValueError(f"--data={text}: unknown dataset '{name}'; the datasets are "
+            raise ValueError(f"--{flag}={text}: unknown dataset '{name}'; the datasets are "
                              f"{', '.join(sorted(datasets.DATASETS))}.")
         head, colon, tail = folder.rpartition(":")
         weight = None
@@ -82,9 +86,9 @@ def parse(texts: list[str]) -> list[Source]:
             except ValueError:
                 pass  # a folder's own colon
         if not folder:
-            raise ValueError(f"--data={text}: no folder between '=' and ':'.")
+            raise ValueError(f"--{flag}={text}: no folder between '=' and ':'.")
         if weight is not None and not 0 < weight < float("inf"):
-            raise ValueError(f"--data={text}: the weight must be a positive number, got {tail}.")
+            raise ValueError(f"--{flag}={text}: the weight must be a positive number, got {tail}.")
         sources.append(Source(name, folder, weight))
     return sources
 
@@ -131,7 +135,6 @@ def prepare(training: list[Source], validation: list[Source], choice: Choice) ->
     sizes = [part.num_hands for part, _ in kept]
     weights = [source.weight for _, source in kept] if given else None
     LOGGER.info("%d training and %d validation pictures.", together.num_hands, held_back.num_hands)
-    _tell_of_joints_cut_off(together, choice.crop_factor)
     common = {"hands": choice.hands, "crop_factor": choice.crop_factor, "seed": choice.seed,
               "skip_bad": choice.skip_bad}
     return Data(
@@ -153,8 +156,13 @@ def _check_validation(held_back: Labels, together: Labels) -> None:
                        "PCK will say how well they are remembered. Leave one of the two out.", seen)
 
 
-def _tell_of_joints_cut_off(together: Labels, crop_factor: float) -> None:
-    """Of pictures that are cropped already a narrow crop is the middle, which need not hold the hand."""
+def tell_of_joints_cut_off(loader: Loader) -> None:
+    """Warn where a net would learn that joints are not there because narrow crops cut them off.
+
+    Of pictures that are cropped already a narrow crop is the middle, which need not hold the hand.
+    """
+    together, crop_factor = loader.labels, loader.crop_factor
+
     def inside(boxes):  # [N, 4] -> [N, J]
         corner, side = boxes[:, None, :2] - 0.5, boxes[:, None, 2:]
         return together.visible & ((together.keypoints >= corner) & (together.keypoints <= corner + side)).all(-1)

@@ -74,6 +74,8 @@ def test_the_memory_benchmark_gives_the_ratio_of_late_to_early(tmp_path):
 @pytest.mark.parametrize("name, flags, text", [
     ("memory", ["--steps=5", "--early=9"], "--early must be smaller than --steps"),
     ("pipeline", ["--data=nonsense"], "expected NAME=DIR"),
+    ("predict", ["--size=640"], "--size=640: expected WxH in px"),
+    ("search", ["--size=0x720"], "--size=0x720: expected WxH in px"),
 ])
 def test_a_flag_that_makes_no_sense_is_refused_before_anything_is_measured(name, flags, text):
     done = call(name, *flags)

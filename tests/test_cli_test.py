@@ -410,6 +410,17 @@ def test_show_without_a_display_says_so_and_still_writes(run, photo, tmp_path, c
     assert (tmp_path / "photo_skeleton.png").exists()
 
 
+def test_show_shows_though_a_table_alone_was_asked_for(run, photo, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("DISPLAY", "WAYLAND_DISPLAY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(sys, "platform", "linux")
+    status, error = status_and_error(capsys, f"--graph_path={run}", f"--image_path={photo}", "--write_json=x.json",
+                                     "--show")
+    assert status == 0 and "--show: no windows, for there is no display" in error
+    assert (tmp_path / "x.json").exists() and (tmp_path / "out" / "photo_skeleton.png").exists()
+
+
 def fails_with(error):
     def main(argv):
         raise error

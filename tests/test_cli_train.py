@@ -100,6 +100,28 @@ def test_dashes_and_underscores_are_one_in_flagfiles_too(tmp_path):
         assert (flags.FLAGS.max_epoch, flags.FLAGS.log_every, flags.FLAGS.checkpoint_every) == (7, 3, 9)
 
 
+def test_what_follows_two_dashes_is_left_as_it_is():
+    with flagsaver.flagsaver():
+        assert command.parse_flags(["train.py", "--max-epoch=7", "--", "--my-photo.jpg", "a-b"])[1:] == [
+            "--my-photo.jpg", "a-b"]
+        assert flags.FLAGS.max_epoch == 7
+
+
+def test_the_demo_refuses_what_it_cannot_do_before_it_renders(capfd, monkeypatch):
+    monkeypatch.setattr(demo, "render", lambda: pytest.fail("rendered"))
+    status, text = call(capfd, "--deterministic")
+    assert status == 1 and "--max_minutes=5 goes by the clock" in text and "--max_minutes=0" in text
+
+
+def test_the_demo_says_what_to_do_where_its_folder_holds_other_pictures(monkeypatch, tmp_path):
+    monkeypatch.setattr(demo, "FOLDER", str(tmp_path / "hands"))
+    monkeypatch.setattr(demo, "COUNT", 1)
+    monkeypatch.setattr(demo.os, "cpu_count", lambda: 1)
+    list(demo.writer.write(demo.FOLDER, 1, options=demo.scene.Options(size=(64, 64))))
+    with pytest.raises(ValueError, match="hands: holds other pictures .* remove that folder, or train on it with"):
+        demo.render()
+
+
 @pytest.mark.slow
 def test_without_data_it_renders_a_set_once_and_says_so(capfd, monkeypatch):
     monkeypatch.setattr(demo, "COUNT", 6)
@@ -318,6 +340,7 @@ def test_a_run_says_how_many_joints_a_narrow_crop_of_cropped_pictures_cuts_off(h
         caplog.clear()
         data = sets.prepare(sets.parse([f"cmu_synth={hands}"]), [], sets.Choice(
             size=32, batch_size=4, augmentation="none", validation_fraction=0, crop_factor=factor))
+        sets.tell_of_joints_cut_off(data.training)
         told = [record.getMessage() for record in caplog.records if "cuts off" in record.getMessage()]
         assert len(told) == (text is not None)
         if told:
@@ -363,6 +386,13 @@ def test_the_recorded_flags_can_be_passed_back(capfd, hands):
             flag.unparse()
         command.parse_flags(["train.py", "--flagfile=models/train/a/flags.txt"])
         assert train._flags_text() == text
+
+
+def test_recorded_sets_stay_in_their_order_for_that_of_samples_hangs_on_it():
+    with flagsaver.flagsaver():
+        command.parse_flags(["train.py", "--data=coco=B:3", "--data=cmu_synth=A:1", "--data=coco=A:2"])
+        recorded = [line for line in train._flags_text().splitlines() if line.startswith("--data=")]
+    assert recorded == ["--data=coco=B:3", "--data=cmu_synth=A:1", "--data=coco=A:2"]
 
 
 @pytest.mark.slow

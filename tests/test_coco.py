@@ -132,6 +132,12 @@ def test_a_group_is_the_picture_or_the_video_it_is_from(tmp_path, image, group):
     assert labels_of(tmp_path / "own", images=[picture(**image)]).groups.tolist() == [f"coco:own/{group}"]
 
 
+def test_a_copy_of_another_set_is_split_as_that_set_is(tmp_path):
+    """Else a net that is trained on both would be validated on what it was trained on."""
+    copied = picture(source="cmu_synth:synth_rendered/00000001")
+    assert labels_of(tmp_path / "own", images=[copied]).groups.tolist() == ["cmu_synth:synth_rendered/00000001"]
+
+
 def test_the_head_size_is_read_where_it_is_given(tmp_path):
     hands = [annotation(1, head_size=72.5), annotation(2, head_size=0)]
     np.testing.assert_array_equal(labels_of(tmp_path, hands).head_size, np.float32([72.5, np.nan]))

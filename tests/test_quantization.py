@@ -61,6 +61,19 @@ def test_two_products_of_seven_bit_kernels_fit_into_sixteen():
     assert FORMATS["openvino"].kernel_bits == 7
 
 
+def test_what_is_joined_twice_puts_both_groups_on_one_scale():
+    """As features are, which every later stage sees beside the maps before; and a group apart stays apart."""
+    pixels = keras.Input((4, 4, 1), name="pixels")
+    parts = {name: keras.layers.Rescaling(scale, name=name)(pixels)
+             for name, scale in (("a", 1.0), ("b", -2.0), ("c", 3.0), ("d", 10.0), ("e", 20.0))}
+    for name, joined in (("ab", "ab"), ("bc", "bc"), ("de", "de")):
+        parts[name] = keras.layers.Concatenate(name=name)([parts[part] for part in joined])
+    model = keras.Model(pixels, [keras.layers.Conv2D(1, 1)(parts[name]) for name in ("ab", "bc", "de")])
+    ranges = quantization._ranges(model, list(parts), quantization._readers(model), np.ones((1, 4, 4, 1), np.float32))
+    assert ranges == {**dict.fromkeys(("a", "b", "c", "ab", "bc"), (-2.0, 3.0)),
+                      **dict.fromkeys(("d", "e", "de"), (0.0, 20.0))}
+
+
 def test_what_is_joined_is_on_one_scale(pair):
     _, model, _ = pair
     readers = quantization._readers(model)

@@ -259,14 +259,6 @@ def test_a_finished_run_is_left_as_it_is(engine, labels, tmp_path, lines):
     assert any("complete at step 4" in line for line in lines)
 
 
-@pytest.mark.parametrize("other", [{"crop_factor": 1.5}, {"hands": "right"}])
-def test_a_run_does_not_go_on_with_other_crops_for_their_errors_would_not_compare(engine, labels, tmp_path, other):
-    training.Run(engine, data(labels), settings(tmp_path, 2)).train()
-    (name, value), = other.items()
-    with pytest.raises(checkpoints.BadCheckpoint, match=rf"step-0+2.npz: .*got --{name}={value}; go on with"):
-        training.Run(engine, data(labels, **other), settings(tmp_path, 4))
-
-
 def test_another_run_is_gone_on_with_under_a_new_name(shared_engine, engine, labels, tmp_path, monkeypatch):
     monkeypatch.setattr(training, "validate", lambda *_: never_better()._replace(error_percent=1.0))
     training.Run(engine, data(labels), settings(tmp_path / "old", 4)).train()

@@ -12,8 +12,6 @@ from PIL import Image
 
 # Before TensorFlow is imported, or it does not count.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-# TensorFlow's own default where a processor has AVX-512 with VNNI. Without, too, it makes training faster (CHANGELOG).
-os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
 _PACKAGE = pathlib.Path(__file__).resolve().parents[1]
 
@@ -102,7 +100,8 @@ def parse_flags(argv: list[str]) -> list[str]:
     except flags.Error as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(1)
-    return app.parse_flags_with_usage([expanded[0], *map(_with_underscores, expanded[1:])])
+    end = expanded.index("--") if "--" in expanded else len(expanded)  # what follows it are no flags
+    return app.parse_flags_with_usage([expanded[0], *map(_with_underscores, expanded[1:end]), *expanded[end:]])
 
 
 def _with_underscores(argument: str) -> str:

@@ -30,6 +30,10 @@ def render() -> str:
     print(f"Rendering {COUNT} pictures into {FOLDER} (only once; what is there stays) ...", file=sys.stderr)
     options = scene.Options(size=(SIZE, SIZE), empty_share=0.05)
     numbers = writer.write(FOLDER, COUNT, options=options, workers=os.cpu_count() or 1)
-    for _ in tqdm(numbers, total=COUNT, unit="picture", disable=None, dynamic_ncols=True):
-        pass
+    try:
+        for _ in tqdm(numbers, total=COUNT, unit="picture", disable=None, dynamic_ncols=True):
+            pass
+    except writer.AnotherSet as error:
+        raise ValueError(f"{FOLDER}: holds other pictures than this version renders for its demo; remove that folder, "
+                         f"or train on it with --datapath={FOLDER}.") from error
     return FOLDER

@@ -23,12 +23,13 @@ import tempfile
 import numpy as np
 from absl import app, flags
 
-from cpm_hand import shipped
 from cpm_hand.cli import command
 
 
 def define(values: flags.FlagValues = flags.FLAGS) -> None:
     """Define this command's flags; a function, since other commands have some of the same names."""
+    from cpm_hand import shipped
+
     flags.DEFINE_float("presence_threshold", None, "Presence below which there is no hand.", lower_bound=0,
                        upper_bound=1, flag_values=values)
     flags.DEFINE_string("source", None, "What the run, and those that it began with, were trained on; it must allow "
@@ -44,6 +45,7 @@ def define(values: flags.FlagValues = flags.FLAGS) -> None:
 
 def main(argv: list[str], values: flags.FlagValues = flags.FLAGS) -> int:
     """Write the files beside each other, and put them in their place when all of them are good."""
+    from cpm_hand import shipped
     if len(argv) < 2 or values.presence_threshold is None or not values.source:
         raise app.UsageError(f"expected a run's folder, --presence_threshold and --source, got {argv[1:]}.")
     folder = pathlib.Path(values.output_dir)

@@ -26,8 +26,6 @@ from tqdm import tqdm
 from cpm_hand import images
 from cpm_hand.cli import command, evaluate, predictors, side_by_side, windows
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")  # what counts as a picture in a folder
-
 
 class _BoxParser(flags.ArgumentParser):
     """X,Y,W,H as four numbers; the prediction checks what they mean."""
@@ -117,7 +115,8 @@ def main(argv: list[str], values: flags.FlagValues = flags.FLAGS) -> int:
     from cpm_hand import results
 
     predictor = predictors.make(values.graph_path[0], values)
-    drawn = bool(values.output_dir or not (values.write_json or values.write_csv or values.write_openpose_json))
+    written = values.write_json or values.write_csv or values.write_openpose_json
+    drawn = bool(values.output_dir or values.show or not written)
     alone = len(paths) == 1
     beliefs = drawn and alone and {"belief_maps", "stages"} <= set(predictor.artefact.outputs)
     found, unreadable = [], {}
@@ -155,10 +154,10 @@ def expand(arguments: list[str]) -> list[str]:
             raise ValueError("the name of a picture is empty; give a file, a folder or a pattern.")
         if os.path.isdir(argument):
             some = sorted(str(path) for path in pathlib.Path(argument).iterdir()
-                          if path.suffix.lower() in SUFFIXES and not path.is_dir())
+                          if path.suffix.lower() in images.SUFFIXES and not path.is_dir())
             if not some:
-                raise ValueError(f"{argument}: no pictures in this folder (looked for {', '.join(SUFFIXES)}); for "
-                                 f"folders below it give '{argument.rstrip(os.sep)}/**/*.jpg'.")
+                raise ValueError(f"{argument}: no pictures in this folder (looked for {', '.join(images.SUFFIXES)}); "
+                                 f"for folders below it give '{argument.rstrip(os.sep)}/**/*.jpg'.")
         elif glob.has_magic(argument) and not os.path.exists(argument):
             some = sorted(path for path in glob.glob(argument, recursive=True) if os.path.isfile(path))
             if not some:

@@ -28,7 +28,7 @@ _VALIDATION_DATA = flags.DEFINE_multi_string(
 _LIMIT = flags.DEFINE_integer("limit", 0, "Use only the first so many hands of each training set; 0 is all. 1 is the "
                               "one-picture test, which also writes overfit.png and overfit.gif.", lower_bound=0)
 _AUGMENT = flags.DEFINE_enum("augment", "default", ["none", "light", "default", "strong"],
-                             "Random rotation, scale, shift, mirror, colour, blur and occluder.")
+                             "Random rotation, scale, shift, mirror, colour, blur, noise and occluder.")
 _HANDS = flags.DEFINE_enum("hands", None, ["both", "right"], "Learn left and right hands alike, or mirror left ones to "
                            "right; by default as the net of --checkpoint did, else both.")
 _CROP_FACTOR = flags.DEFINE_float("crop_factor", None, "Side of the crop over the longer side of the tight joint box; "
@@ -121,8 +121,16 @@ def _demo_set() -> str:
     from cpm_hand.cli import demo
     flagfile = demo.flagfile()
     _take(flagfile)
+    _check_clock()  # before anybody waits for the pictures
     print(f"no --datapath given: training on hands rendered here, with the flags of {flagfile}.", file=sys.stderr)
     return demo.render()
+
+
+def _check_clock() -> None:
+    if _MAX_MINUTES.value and (_DETERMINISTIC.value or _STRATEGY.value == "multi_worker"):
+        raise ValueError(f"--max_minutes={_MAX_MINUTES.value:g} goes by the clock: no two runs would be the same, and "
+                         f"several machines have several clocks. With --deterministic and --strategy=multi_worker give "
+                         f"--steps and --max_minutes=0.")
 
 
 def _checkpoint():
@@ -153,7 +161,7 @@ def _spec(base=None):
     if (_INPUT_HEIGHT.value or size) != size:
         raise ValueError(f"inputs are square: --input-width={size} and --input-height={_INPUT_HEIGHT.value} must be "
                          f"equal; pictures of other shapes are cropped to a square around the hand.")
-    return nets.Spec(name, size, _STAGES.value or base.stages, _WIDTH.value or base.width)
+    return base._replace(size=size, stages=_STAGES.value or base.stages, width=_WIDTH.value or base.width)
 
 
 def _precision() -> str:
@@ -200,10 +208,12 @@ def _strategy():
 
 
 def _flags_text() -> str:
-    """The flags of this run as a flagfile that can be passed back."""
-    ours = flags.FLAGS.flags_by_module_dict()[__name__]
-    lines = [line for flag in ours if flag.value not in (None, []) for line in flag.serialize().splitlines()]
-    return "".join(line + "\n" for line in sorted(lines))
+    """The flags of this run as a flagfile that can be passed back.
+
+    A repeated flag keeps its order: on that of the sets hangs the order of samples.
+    """
+    ours = sorted(flags.FLAGS.flags_by_module_dict()[__name__], key=lambda flag: flag.name)
+    return "".join(f"{flag.serialize()}\n" for flag in ours if flag.value not in (None, []))
 
 
 def main(argv) -> int:
@@ -217,10 +227,7 @@ def main(argv) -> int:
         datapath = _demo_set()  # before TensorFlow starts threads beside which no process can be started
     quiet_tensorflow()
     path = _checkpoint()
-    if _MAX_MINUTES.value and (_DETERMINISTIC.value or _STRATEGY.value == "multi_worker"):
-        raise ValueError(f"--max_minutes={_MAX_MINUTES.value:g} goes by the clock: no two runs would be the same, and "
-                         f"several machines have several clocks. With --deterministic and --strategy=multi_worker give "
-                         f"--steps and --max_minutes=0.")
+    _check_clock()
     run_dir = os.path.join("models", "train", _TAG.value)
     from cpm_hand import starts
     known = starts.describe(run_dir, path)
@@ -241,10 +248,11 @@ def main(argv) -> int:
     spec, hands, precision = _spec(base), _HANDS.value or known.hands, _precision()
     crop_factor = _CROP_FACTOR.value or known.crop_factor
     data_flags = _DATA.value + ([f"cmu_synth={datapath}"] if datapath else [])
-    data = sets.prepare(sets.parse(data_flags), sets.parse(_VALIDATION_DATA.value), sets.Choice(
+    data = sets.prepare(sets.parse(data_flags), sets.parse(_VALIDATION_DATA.value, "validation_data"), sets.Choice(
         size=spec.size, batch_size=_BATCHSIZE.value, augmentation=_AUGMENT.value, hands=hands,
         crop_factor=crop_factor, seed=_SEED.value, skip_bad=_SKIP_BAD.value, limit=_LIMIT.value,
         validation_fraction=_VALIDATION_FRACTION.value))
+    sets.tell_of_joints_cut_off(data.training)
     spec = spec._replace(skeleton=data.training.labels.skeleton)
     # What was decided here is what the run's record says.
     for flag, value in ((_NET, spec.net), (_INPUT_WIDTH, spec.size), (_STAGES, spec.stages), (_WIDTH, spec.width),

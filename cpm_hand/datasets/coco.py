@@ -32,6 +32,9 @@ from cpm_hand.labels import (
 
 FILES = ("annotations.json", "_annotations.coco.json", "*.json", "annotations/*.json")  # the first that is there
 
+# How groups of labels that came from another of our readers begin (`coco_writer` wrote them): these stay as they are.
+GROUPS = ("cmu_synth:", "cmu_manual:", "cmu_panoptic:", "coco:")
+
 _MOST_JOINTS = 1000
 _LONGEST_NAME = 200
 
@@ -65,7 +68,8 @@ def read(root, skip_bad: bool = False) -> tuple[Labels, list[str]]:
     picture to which the file has no annotation (of something with joints) is one without a hand; a picture whose
     hands were left out is not, and gives no row. Handedness comes from `is_left`, `handedness`, `hand_type` or `side`
     of an annotation or its `attributes`, else from names ("left_hand"). A group is a picture, or what the `video`
-    or `source` of its entry says.
+    or `source` of its entry says; in a copy that `coco_writer` made, the group that it had, so that both are split
+    alike.
 
     Args:
         root: the .json file, or its folder: annotations.json, the only .json in it, or the only one in annotations/.
@@ -239,7 +243,8 @@ def _picture(path, number: int, entry, times: Counter, folders: list[pathlib.Pat
         raise BadSample(f"{where}: {file} is {size[0]} x {size[1]} px, and was labelled at "
                         f"{reprlib.repr(labelled[0])} x {reprlib.repr(labelled[1])}; {advice}.")
     source = next((str(entry[key]) for key in ("video", "source") if type(entry.get(key)) in (int, str)), name)
-    return Picture(number, str(file), *size, f"coco:{path.parent.resolve().name}/{source}")
+    group = source if source.startswith(GROUPS) else f"coco:{path.parent.resolve().name}/{source}"
+    return Picture(number, str(file), *size, group)
 
 
 def _lookup(where: str, item, pictures: dict, categories: dict, others: list, seen: set):

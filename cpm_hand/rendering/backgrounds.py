@@ -16,7 +16,6 @@ from cpm_hand import images
 from cpm_hand.rendering import people, places, scenes
 from cpm_hand.rendering.canvas import Canvas
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 LONGEST = 1600  # px, of a user's picture as it is kept
 
 
@@ -151,9 +150,10 @@ def from_folder(folder) -> list[str]:
     if not root.is_dir():
         raise ValueError(f"{folder}: no such folder of background pictures.")
     paths = sorted(os.path.join(where, name) for where, _, names in os.walk(root) for name in names
-                   if name.lower().endswith(SUFFIXES) and not name.startswith("."))
+                   if name.lower().endswith(images.SUFFIXES) and not name.startswith("."))
     if not paths:
-        raise ValueError(f"{folder}: no pictures in this folder; expected files that end in {', '.join(SUFFIXES)}.")
+        raise ValueError(f"{folder}: no pictures in this folder; expected files that end in "
+                         f"{', '.join(images.SUFFIXES)}.")
     for path in paths:
         try:
             images.read(path)

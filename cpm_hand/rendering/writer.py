@@ -20,6 +20,10 @@ RENDERER = 2               # one more whenever the same seed gives other picture
 PART = 32                  # pictures that a worker gets at a time
 
 
+class AnotherSet(ValueError):
+    """A folder holds a set that this call would not make."""
+
+
 def write(out, count: int, *, seed: int = 0, options: scene.Options | None = None, workers: int = 1) -> Iterator[int]:
     """Write pictures 1 .. count; those that are already there are left as they are.
 
@@ -89,7 +93,7 @@ def _claim(out: pathlib.Path, seed: int, options: scene.Options) -> None:
             raise ValueError(f"{record}: not the record of a rendered set ({error}); remove it if the pictures beside "
                              f"it are not needed.") from None
         if _with_defaults(theirs) != ours:
-            raise ValueError(f"{out}: holds a set made with other settings or an older renderer ({record.name} says "
+            raise AnotherSet(f"{out}: holds a set made with other settings or an older renderer ({record.name} says "
                              f"so); use another --out, or the same --seed and scene flags to go on with this one.")
         return
     if (out / FOLDER).is_dir() and any((out / FOLDER).iterdir()):
