@@ -6,9 +6,11 @@ import json
 import os
 import subprocess
 import sys
+import time
 
 import cv2
 import numpy as np
+import psutil
 import pytest
 
 from cpm_hand import datasets, images
@@ -265,6 +267,20 @@ def test_the_command_line_writes_a_set_and_a_sheet_and_explains_itself(tmp_path)
     assert made.returncode == 0, made.stderr
     assert "rendered 4 pictures" in made.stdout and images.read(tmp_path / "sheet.png").shape[1] > 300
     assert "Example:" in subprocess.run(command, text=True, capture_output=True).stdout
+
+
+@pytest.mark.slow
+def test_workers_end_when_their_parent_is_killed(tmp_path):
+    parent = psutil.Popen([sys.executable, "-m", "cpm_hand.rendering", "--out=set", "--count=100000", "--size=64",
+                           "--workers=2"], cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 60
+    while not list(tmp_path.glob("set/*/*.json")) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    children = parent.children(recursive=True)
+    assert len(children) >= 2
+    parent.kill()
+    parent.wait()
+    assert not psutil.wait_procs(children, timeout=20)[1]
 
 
 @pytest.mark.slow

@@ -5,7 +5,9 @@ import concurrent.futures.process
 import functools
 import json
 import multiprocessing
+import os
 import pathlib
+import threading
 from collections.abc import Iterator
 
 import cv2
@@ -61,7 +63,7 @@ def write(out, count: int, *, seed: int = 0, options: scene.Options | None = Non
         return
     # Fresh processes: a copy of one that runs TensorFlow's threads may hang.
     context = multiprocessing.get_context("spawn")
-    pool = concurrent.futures.ProcessPoolExecutor(workers, mp_context=context)
+    pool = concurrent.futures.ProcessPoolExecutor(workers, mp_context=context, initializer=_end_with_parent)
     try:
         parts = [missing[start:start + PART] for start in range(0, len(missing), PART)]
         for done in concurrent.futures.as_completed([pool.submit(_write_part, make, part) for part in parts]):
@@ -73,6 +75,15 @@ def write(out, count: int, *, seed: int = 0, options: scene.Options | None = Non
         raise images.BadImage(str(error)) from None  # without the traceback of another process
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _end_with_parent() -> None:
+    """Have this worker end when its parent is killed: it would wait for work for ever, and hold its memory."""
+    def watch():
+        multiprocessing.parent_process().join()
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def _write_part(make, numbers: list[int]) -> list[int]:
