@@ -273,7 +273,7 @@ def test_the_command_line_writes_a_set_and_a_sheet_and_explains_itself(tmp_path)
 def test_workers_end_when_their_parent_is_killed(tmp_path):
     parent = psutil.Popen([sys.executable, "-m", "cpm_hand.rendering", "--out=set", "--count=100000", "--size=64",
                            "--workers=2"], cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 240
     while not list(tmp_path.glob("set/*/*.json")) and time.monotonic() < deadline:
         time.sleep(0.1)
     children = parent.children(recursive=True)
