@@ -116,7 +116,7 @@ def test_a_run_that_goes_on_ends_like_one_that_never_stopped(shared_engine, engi
     ({"hands": "right"}, "trained with --hands=both, got --hands=right")])
 def test_a_run_does_not_go_on_with_other_crops(engine, labels, tmp_path, other, text):
     training.Run(engine, data(labels), settings(tmp_path, 2)).train()
-    with pytest.raises(checkpoints.BadCheckpoint, match=f"step-00000002.npz: this run was {text}"):
+    with pytest.raises(checkpoints.BadCheckpoint, match=f"step-00000002.npz: this run was {text}; go on with"):
         training.Run(engine, data(labels, **other), settings(tmp_path, 4))
 
 
