@@ -58,12 +58,12 @@ def _two_numbers(text: str, separator: str, name: str, kind) -> tuple:
     return numbers
 
 
-def _pose_weights(text: str) -> dict[str, float]:
+def _pose_weights(text: str | None) -> dict[str, float]:
     """The weights of all pose classes, with those that the text names in place of the usual ones."""
     from cpm_hand.rendering import poses
 
     weights = dict(poses.WEIGHTS)
-    for part in text.split(","):
+    for part in text.split(",") if text else ():
         name, _, weight = (half.strip() for half in part.partition("="))
         try:
             weights[name] = float(weight)
@@ -84,11 +84,10 @@ def main(argv: list[str]) -> int:
     from cpm_hand.rendering import preview, scene, writer
 
     hand_px = _two_numbers(values.hand_px, ",", "hand_px", float) if values.hand_px else None
-    weights = _pose_weights(values.pose_weights) if values.pose_weights else None
     options = scene.Options(size=_two_numbers(values.size, "x", "size", int), hand_px=hand_px,
                             empty_share=values.empty_share, cut_share=values.cut_share,
                             second_share=values.second_share, backgrounds=values.backgrounds, depth=values.depth,
-                            mask=values.mask, look=values.look, **({"pose_weights": weights} if weights else {}))
+                            mask=values.mask, look=values.look, pose_weights=_pose_weights(values.pose_weights))
     todo = writer.write(values.out, values.count, seed=values.seed, options=options, workers=values.workers)
     done = sum(1 for _ in tqdm(todo, unit="picture", disable=None, dynamic_ncols=True))
     folder = pathlib.Path(values.out) / writer.FOLDER
