@@ -28,15 +28,17 @@ def callables(model: keras.Model) -> tuple[Callable[[np.ndarray], dict[str, np.n
 
     def compiled(names):
         part = keras.Model(model.inputs[0], {name: model.output[name] for name in names})
-        function = tf.function(lambda images: part(images, training=False), autograph=False,
-                               input_signature=[image_spec(model)])
-
-        def run(images):
-            return {name: value.numpy() for name, value in function(tf.constant(images)).items()}
-
-        return run
+        return arrays(tf.function(lambda images: part(images, training=False), autograph=False,
+                                  input_signature=[image_spec(model)]))
 
     return compiled(outputs_of(model)), compiled(ANSWERS)
+
+
+def arrays(function) -> Callable[[np.ndarray], dict[str, np.ndarray]]:
+    """A TensorFlow function from a tensor to tensors by name, as one from an array to arrays by name."""
+    import tensorflow as tf
+
+    return lambda images: {name: value.numpy() for name, value in function(tf.constant(images)).items()}
 
 
 def sides(shape) -> list:

@@ -73,20 +73,20 @@ def load(path: pathlib.Path) -> Loaded:
                           f"or run something; what freeze.py writes is arithmetic alone. Freeze it again with that.")
     try:
         graph = tf.compat.v1.wrap_function(lambda: tf.import_graph_def(graph_def, name=""), [])
-        functions = [graph.prune("image:0", {name: f"{name}:0" for name in names})
-                     for names in (outputs, artefacts.ANSWERS)]
+        function = graph.prune("image:0", {name: f"{name}:0" for name in outputs})
     except (ValueError, TypeError, LookupError, tf.errors.OpError) as error:
         raise BadArtefact(f"{path}: a damaged frozen graph ({first_line(error)}). "
                           f"Freeze it again with freeze.py.") from error
     shapes = {name: graph.graph.get_tensor_by_name(f"{name}:0").shape for name in outputs}
-    image = functions[0].inputs[0]
+    image = function.inputs[0]
 
-    def run(function, images):
-        return {name: value.numpy() for name, value in function(tf.constant(images)).items()}
+    @functools.cache
+    def answering():  # takes some tenths of a second: for who asks
+        return graphs.arrays(function.prune("image:0", {name: f"{name}:0" for name in artefacts.ANSWERS}))
 
-    everything, answers = (functools.partial(run, function) for function in functions)
-    return Loaded(everything, (image.dtype.name, graphs.sides(image.shape)),
-                  {name: graphs.sides(shape) for name, shape in shapes.items()}, description, answers)
+    return Loaded(graphs.arrays(function), (image.dtype.name, graphs.sides(image.shape)),
+                  {name: graphs.sides(shape) for name, shape in shapes.items()}, description,
+                  lambda images: answering()(images))
 
 
 def _doubtful(graph_def) -> list[str]:
