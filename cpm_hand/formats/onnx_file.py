@@ -6,7 +6,7 @@ import pathlib
 import keras
 
 from cpm_hand import graphs
-from cpm_hand.artefacts import OUTPUTS, BadArtefact, Loaded, check_names, describe, first_line, optional
+from cpm_hand.artefacts import ANSWERS, OUTPUTS, BadArtefact, Loaded, check_names, describe, first_line, optional
 
 KEY = "cpm_hand"  # of the description among the file's metadata
 
@@ -54,11 +54,15 @@ def load(path: pathlib.Path) -> Loaded:
     names = [name for name in OUTPUTS if name in outputs]
     description = describe(session.get_modelmeta().custom_metadata_map.get(KEY), path)
 
-    def run(images):
-        return dict(zip(names, session.run(names, {"image": images})))
+    only = runtime.RunOptions()
+    only.only_execute_path_to_fetches = True
+
+    def run(images, names=names):
+        return dict(zip(names, session.run(list(names), {"image": images}, only)))
 
     dtype = inputs["image"].type.removeprefix("tensor(").removesuffix(")")
-    return Loaded(run, (dtype, _sides(inputs["image"])), {name: _sides(outputs[name]) for name in names}, description)
+    return Loaded(run, (dtype, _sides(inputs["image"])), {name: _sides(outputs[name]) for name in names}, description,
+                  lambda images: run(images, ANSWERS))
 
 
 def _sides(value) -> list:

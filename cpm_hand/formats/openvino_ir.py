@@ -1,5 +1,6 @@
 """OpenVINO's own form: NAME.xml with the description inside, and the weights in NAME.bin."""
 
+import functools
 import hashlib
 import json
 import os
@@ -10,7 +11,7 @@ import threading
 import keras
 
 from cpm_hand import graphs
-from cpm_hand.artefacts import OUTPUTS, BadArtefact, Loaded, check_names, describe, first_line, optional
+from cpm_hand.artefacts import ANSWERS, OUTPUTS, BadArtefact, Loaded, check_names, describe, first_line, optional
 
 KEY = "cpm_hand"          # of the description in the file's runtime information
 HINTS = {"float32": "f32", "bfloat16": "bf16", "int8": "bf16"}  # what is not rounded to 8 bits may be in bfloat16
@@ -84,16 +85,24 @@ def load(path: pathlib.Path) -> Loaded:
         raise BadArtefact(f"{weights}: not the weights that {path.name} describes (SHA-256 differs): damaged or of "
                           f"another export. Copy both files again, or export them again.")
     hint = HINTS.get(fields.get("precision"), "f32")
-    compiled = core.compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": hint, "PERFORMANCE_HINT": "LATENCY"})
-    names, lock = [name for name in OUTPUTS if name in outputs], threading.Lock()
 
-    def run(images):
-        with lock:  # a call uses the model's one request; the arrays that come out are copies
-            results = compiled({"image": images})
-        return {name: results[name] for name in names}
+    @functools.cache
+    def running(names):  # that of the answers is compiled when they are first asked for
+        part = openvino.Model([outputs[name].get_node() for name in names], model.get_parameters(), "hand")
+        compiled = core.compile_model(part, "CPU", {"INFERENCE_PRECISION_HINT": hint, "PERFORMANCE_HINT": "LATENCY"})
+        lock = threading.Lock()
 
-    return Loaded(run, ({"u8": "uint8"}.get(model.inputs[0].get_element_type().get_type_name(), "another type"),
-                        _sides(model.inputs[0])), {name: _sides(outputs[name]) for name in names}, description)
+        def run(images):
+            with lock:  # a call uses the model's one request; the arrays that come out are copies
+                results = compiled({"image": images})
+            return {name: results[name] for name in names}
+
+        return run
+
+    names = tuple(name for name in OUTPUTS if name in outputs)
+    image = {"u8": "uint8"}.get(model.inputs[0].get_element_type().get_type_name(), "another type")
+    return Loaded(running(names), (image, _sides(model.inputs[0])), {name: _sides(outputs[name]) for name in names},
+                  description, lambda images: running(ANSWERS)(images))
 
 
 def _sides(port) -> list:

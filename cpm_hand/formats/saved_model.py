@@ -7,7 +7,7 @@ import keras
 import numpy as np
 
 from cpm_hand import graphs, serving
-from cpm_hand.artefacts import DESCRIPTION, OUTPUTS, BadArtefact, Loaded, check_names, describe, first_line
+from cpm_hand.artefacts import ANSWERS, DESCRIPTION, OUTPUTS, BadArtefact, Loaded, check_names, describe, first_line
 
 VERSION = "1"
 METADATA = f"assets.extra/{DESCRIPTION}"  # inside the version's folder
@@ -75,11 +75,18 @@ def load(path: pathlib.Path) -> Loaded:
     description = describe(extra.read_bytes() if extra.exists() else None, extra)
     check_names(path, "a SavedModel", inputs, outputs, ("keypoints", "presence") if description.spec else OUTPUTS)
 
+    shapes = {name: graphs.sides(outputs[name].shape) for name in OUTPUTS if name in outputs}
+    image = inputs["image"]
+
+    @tf.function(autograph=False, input_signature=[image])
+    def answering(images):  # traced for who asks, and what leads to maps alone is left out
+        results = model.signatures["serving_default"](image=images)
+        return {name: results[name] for name in ANSWERS}
+
     def run(images):
         # The function asks the model each time, for the model owns the weights and has to live as long.
         results = model.signatures["serving_default"](image=tf.constant(images))
         return {name: results[name].numpy() for name in shapes}
 
-    shapes = {name: graphs.sides(outputs[name].shape) for name in OUTPUTS if name in outputs}
-    image = inputs["image"]
-    return Loaded(run, (image.dtype.name, graphs.sides(image.shape)), shapes, description)
+    return Loaded(run, (image.dtype.name, graphs.sides(image.shape)), shapes, description,
+                  graphs.arrays(answering))
