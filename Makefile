@@ -1,4 +1,4 @@
-# `make test` sets everything up by itself: it needs Python >= 3.11, make and git, nothing else.
+# `make test` sets everything up by itself: it needs Python 3.11 to 3.13, make and git, nothing else.
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin

@@ -25,7 +25,7 @@ setup(
     long_description=(HERE / "README.md").read_text(),
     long_description_content_type="text/markdown",
     license="Apache-2.0",
-    python_requires=">=3.11",
+    python_requires=">=3.11,<3.14",
     packages=[*find_packages(include=["cpm_hand", "cpm_hand.*"]), "cpm_hand.models.cpm_lite"],
     package_dir={"cpm_hand.models.cpm_lite": "models/cpm_lite"},
     package_data={"cpm_hand": ["py.typed", "html_report.css"],
