@@ -37,7 +37,7 @@ def candidates(spec: nets.Spec, folder: pathlib.Path):
     """Yield (format, precision, outputs, function of uint8 [1, size, size, 3], or the text of why there is none)."""
     picture = np.random.default_rng(0).integers(0, 256, (4, spec.size, spec.size, 3), np.uint8)
     net = spec.build()
-    for name in _FORMAT.value:
+    for name in dict.fromkeys(_FORMAT.value):
         row = FORMATS[name]
         for precision in row.precisions:
             for maps in (True, False) if row.decodes else (True,):

@@ -58,13 +58,13 @@ def scenes(folder: pathlib.Path) -> tuple[list[pathlib.Path], list[pathlib.Path]
 
 
 def look(predictor: Predictor, path: pathlib.Path) -> dict:
-    """What the search makes of one scene: presence, error in sizes of the hand (NaN without one), seconds."""
+    """What the search makes of one scene: presence, error in sizes of the hand (None without one), seconds."""
     picture = images.read(path)
     began = time.perf_counter()
     hand, = predictor(picture)
     seconds = time.perf_counter() - began
     label = json.loads(path.with_suffix(".json").read_text())
-    error = size_px = float("nan")
+    error = size_px = None
     if label["has_hand"]:
         truth = np.array(label["hand_pts"])[:, :2]
         size_px = float(geometry.tight_box(truth, np.ones(len(truth), bool))[2:].max())

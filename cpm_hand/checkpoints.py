@@ -249,9 +249,13 @@ def find(path) -> Checkpoint:
     return checkpoint
 
 
-def prune(run_dir, keep: int) -> None:
-    """Remove all but the newest `keep` checkpoints by step; the best one is never touched."""
-    for path in steps(run_dir)[keep:]:
+def prune(run_dir, keep: int, step: int) -> None:
+    """Remove all but the newest `keep` checkpoints until a step; the best one is never touched.
+
+    Later ones are damaged, or the run would not be at that step, and count for nothing.
+    """
+    last = step_path(run_dir, step).name
+    for path in [path for path in steps(run_dir) if path.name <= last][keep:]:
         path.unlink(missing_ok=True)
 
 

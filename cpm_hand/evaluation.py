@@ -123,7 +123,7 @@ def evaluate(predictor, labels: Labels, protocol: str = "G", batch_size: int = 1
     """
     if protocol not in PROTOCOLS:
         raise ValueError(f"unknown protocol '{protocol}'; the protocols are {', '.join(PROTOCOLS)}.")
-    _check_joints(getattr(predictor, "artefact", None), labels)
+    check_joints(getattr(predictor, "artefact", None), labels)
     most = most_hands(labels)
     if protocol == "W" and predictor.max_hands < most:
         raise ValueError(f"the pictures show up to {most} labelled hands and the Predictor looks for "
@@ -160,7 +160,7 @@ def evaluate(predictor, labels: Labels, protocol: str = "G", batch_size: int = 1
                                seconds=float(np.median(seconds)) if seconds else float("nan"))
 
 
-def _check_joints(artefact, labels: Labels) -> None:
+def check_joints(artefact, labels: Labels) -> None:
     """Refuse a net whose joints are not those of the labels: by their numbers alone a swap would not be noticed."""
     if not hasattr(artefact, "skeleton"):
         return  # a plain function does not say what its joints are called

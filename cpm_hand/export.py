@@ -148,7 +148,10 @@ def _calibration(data: str | None, size: int, description: Description) -> np.nd
         return parity.rendered(size, NUM_CALIBRATION, seed=1).images  # others than those it is compared on
     choice = sets.Choice(size, batch_size=1, augmentation="none", hands=description.hands,
                          crop_factor=description.crop_factor, validation_fraction=0.0)
-    loader = sets.prepare(sets.parse([data], "calibration_data"), [], choice).training
+    sources = sets.parse([data], "calibration_data")
+    if sources[0].weight is not None:
+        raise ValueError(f"--calibration_data={data}: takes no :WEIGHT behind NAME=DIR, for it is one set.")
+    loader = sets.prepare(sources, [], choice).training
     # Spread over the set: neighbours are often frames of one film.
     rows = np.unique(np.linspace(0, loader.labels.num_hands - 1, NUM_CALIBRATION).astype(int))
     return np.stack([loader(row, place)[0] for place, row in enumerate(rows)])
@@ -243,6 +246,12 @@ def _check(name: str, choice: Choice, path: pathlib.Path) -> None:
                              f"lost; give another place with --output_dir.")
     elif path.is_dir():
         raise ValueError(f"{path}: is a folder; a {name} is a file. Give another place with --output_dir.")
+    elif path.is_file() and path.stat().st_size and not runtimes.is_export(path):
+        raise ValueError(f"{path}: exists and is not an artefact, so it is not replaced; remove it or give another "
+                         f"name.")
+    elif name == "openvino" and not path.exists() and path.with_suffix(".bin").exists():
+        raise ValueError(f"{path.with_suffix('.bin')}: exists without {path.name}, so it is not replaced; remove it or "
+                         f"give another name.")
     suffix = pathlib.PurePath(FORMATS[name].default_name).suffix
     if name in ("keras", "openvino") and path.suffix != suffix:
         raise ValueError(f"{path}: its writer wants a name that ends in {suffix}; give --output=NAME{suffix}.")

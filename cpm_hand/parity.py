@@ -123,9 +123,15 @@ def compare(model: keras.Model, artefact: pathlib.Path, pictures: Pictures, prec
     expected = [model(picture[None], training=False) for picture in pictures.images]
     expected = {name: np.concatenate([keras.ops.convert_to_numpy(one[name]) for one in expected])
                 for name in model.output}
+    if not np.isfinite(expected["keypoints"]).all():
+        raise ValueError("the net gives keypoints that are no numbers: its weights are damaged; train again.")
     got = _run_elsewhere(artefact, pictures.images)
     tolerance = TOLERANCES[precision]
     result = _differences(expected, got, pictures, tolerance)
+    if not result.num_keypoints and np.isnan(result.maps):
+        raise ValueError(f"{artefact.name}: nothing could be compared: the net gives no clear keypoint on "
+                         f"{len(pictures.images)} pictures, and the artefact has no maps. It was removed; export it "
+                         f"with maps, or a net that has learnt more.")
     found = {"largest difference in belief maps": (result.maps, tolerance.maps, ""),
              "largest distance of keypoints": (result.largest_px, tolerance.largest_px, " px"),
              "mean distance of keypoints": (result.mean_px, tolerance.mean_px, " px"),
@@ -186,13 +192,17 @@ def _run_elsewhere(artefact: pathlib.Path, images: np.ndarray) -> dict[str, np.n
 
 
 def run(artefact, images: np.ndarray) -> dict[str, np.ndarray]:
-    """What an artefact gives, picture by picture, with `milliseconds` (median of one picture) and `threads`."""
+    """What an artefact gives, picture by picture, with `milliseconds` (median of one picture) and `threads`.
+
+    Keypoints are those that it answers with where nobody asks for maps: it is them that a Predictor goes by.
+    """
     artefact(images[:1])  # the first run prepares what the others use
     results, seconds = [], []
     for row in range(len(images)):
         began = time.perf_counter()
-        results.append(artefact(images[row:row + 1]))
+        whole = artefact(images[row:row + 1])
         seconds.append(time.perf_counter() - began)
+        results.append({**whole, **artefact.answers(images[row:row + 1])})
     threads = artefacts.cores()
     return {**{name: np.concatenate([result[name] for result in results]) for name in results[0]},
             "milliseconds": np.array(1e3 * np.median(seconds)), "threads": np.array(threads)}

@@ -27,6 +27,11 @@ def configure_logging() -> None:
     LOGGER.propagate = False
 
 
+def _readable(text: str) -> str:
+    """Text for TensorBoard, which takes no names of files that are no text."""
+    return text.encode(errors="backslashreplace").decode()
+
+
 def versions() -> dict[str, str]:
     """What a result depends on: packages, Python, threads, and the commit when run from a checkout."""
     try:
@@ -70,20 +75,20 @@ class Report:
         images.write_bytes(self.run_dir / "versions.json", (json.dumps(found, indent=2) + "\n").encode())
         self._events = tf.summary.create_file_writer(str(self.run_dir / "tensorboard"))
         with self._events.as_default(step=step):
-            tf.summary.text("flags", "".join(f"    {line}\n" for line in flags.splitlines()))
+            tf.summary.text("flags", _readable("".join(f"    {line}\n" for line in flags.splitlines())))
             tf.summary.text("versions", "".join(f"    {name}: {value}\n" for name, value in found.items()))
-            tf.summary.text("command", "    " + " ".join(sys.argv))
+            tf.summary.text("command", _readable("    " + " ".join(sys.argv)))
 
     def _record_flags(self, step: int, flags: str) -> None:
         path = self.run_dir / "flags.txt"
-        before = path.read_text() if path.exists() else flags
+        before = path.read_text(errors="surrogateescape") if path.exists() else flags
         if before != flags:
             changed = sorted(set(flags.splitlines()) - set(before.splitlines()))
             kept = path.with_name(f"flags-until-{step}.txt")
             LOGGER.warning("%s: this run began with other flags, which %s keeps; from step %d on: %s", path, kept.name,
                            step, " ".join(changed) or "(defaults)")
             os.replace(path, kept)
-        images.write_bytes(path, flags.encode())
+        images.write_bytes(path, flags.encode(errors="surrogateescape"))  # names of files may be no text
 
     def scalars(self, step: int, kind: str, values: dict[str, float]) -> None:
         """One line of log.jsonl and one point in each TensorBoard curve.

@@ -119,6 +119,14 @@ def load(path) -> Artefact:
                     tuple(outputs), description.crop_factor, answers)
 
 
+def is_export(path: pathlib.Path) -> bool:
+    """Whether a path is what freeze.py writes, as far as its beginning tells."""
+    try:
+        return _kind(path) in FORMATS
+    except BadArtefact:
+        return False
+
+
 def _sides(shape: list, rank: int) -> list:
     """A shape; None for each side where that is not known."""
     return list(shape) if len(shape) == rank else [None] * rank

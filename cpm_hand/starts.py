@@ -98,11 +98,13 @@ class Counters(NamedTuple):
         step: steps done.
         progress: what validation has shown.
         seconds: how long it has trained, where --max_minutes limits that; else 0.
+        closed: whether the validation that closes a run has been done.
     """
 
     step: int = 0
     progress: Progress = Progress()
     seconds: float = 0.0
+    closed: bool = False
 
 
 def restore(engine: Engine, run_dir: str, start: checkpoints.Checkpoint | None, *, total: int,
@@ -141,8 +143,9 @@ def restore(engine: Engine, run_dir: str, start: checkpoints.Checkpoint | None, 
     try:
         progress = Progress(**checkpoint.state["progress"])
         # Of another run neither the time counts nor the best value, which was so on other pictures, perhaps.
-        counters = (Counters(checkpoint.step, progress, float(checkpoint.state.get("seconds", 0.0))) if found
-                    else Counters(checkpoint.step, Progress(drops=progress.drops)))
+        state = checkpoint.state
+        counters = (Counters(checkpoint.step, progress, float(state.get("seconds", 0.0)), bool(state.get("closed")))
+                    if found else Counters(checkpoint.step, Progress(drops=progress.drops)))
     except (KeyError, TypeError, ValueError) as error:
         raise checkpoints.BadCheckpoint(f"{source}: no counters of a training run in it ({error}); give the file "
                                         f"as --checkpoint to another --tag to load its weights alone.") from None

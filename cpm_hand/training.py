@@ -54,7 +54,7 @@ class Run:
         self.pending = PendingLosses()
         self.last_losses = None
         with self._clear_errors():
-            self.step, self.progress, self.seconds = starts.restore(
+            self.step, self.progress, self.seconds, self.closed = starts.restore(
                 engine, settings.run_dir, start, total=settings.schedule.total_steps,
                 shown={"hands": data.training.hands, "crop_factor": data.training.crop_factor})
             self._follow_chief()
@@ -70,8 +70,8 @@ class Run:
         """Only the chief reads checkpoints: another worker's disk may not have them, or have older ones."""
         self.engine.follow_chief()
         best = float("nan") if self.progress.best is None else self.progress.best
-        step, best, *counters = self.engine.from_chief([self.step, best, *self.progress[1:]])
-        self.step = int(step)
+        step, best, closed, *counters = self.engine.from_chief([self.step, best, self.closed, *self.progress[1:]])
+        self.step, self.closed = int(step), bool(closed)
         self.progress = Progress(None if np.isnan(best) else float(best), *map(int, counters))
 
     def _clear_errors(self):
@@ -108,14 +108,16 @@ class Run:
         with (contextlib.closing(self.report), contextlib.closing(self.overfit or contextlib.ExitStack()),
               logging_redirect_tqdm([LOGGER]), self._clear_errors(), guards.Stop() as stop):
             total = self.settings.schedule.total_steps
-            if self._place() >= total or self._is_over():
-                LOGGER.info("this run is complete at step %d; %s can make it longer.", self.step,
-                            "--steps or --max_epoch" if self.step >= total else "--max_minutes")
-                self._wrap_up()
-                return Outcome(self.step, 0, self.progress)
-            return self._train(total, stop)
+            if self._place() < total and not self._is_over():
+                return self._train(total, stop)
+            longer = ("--early_stop" if self._is_over() else
+                      "--steps or --max_epoch" if self.step >= total else "--max_minutes")
+            LOGGER.info("this run is complete at step %d; %s can make it longer.", self.step, longer)
+            self._close()
+            return Outcome(self.step, 0, self.progress)
 
     def _train(self, total: int, stop: guards.Stop) -> Outcome:
+        self.closed = False  # of a run that is made longer
         began = self.logged_at = time.time()
         self.logged_step, self.paused = self.step, 0.0
         if self.step == 0:
@@ -248,12 +250,12 @@ class Run:
         if self.engine.is_chief:
             state = {"progress": self.progress._asdict(), "hands": self.data.training.hands,
                      "crop_factor": self.data.training.crop_factor,
-                     "presence_threshold": self.settings.presence_threshold}
+                     "presence_threshold": self.settings.presence_threshold, "closed": self.closed}
             if self.settings.max_seconds:  # else runs that are the same to the last bit would differ in it
                 state["seconds"] = self._trained()
             checkpoints.save(path or checkpoints.step_path(self.settings.run_dir, self.step),
                              self.engine.checkpoint(self.step, state))
-            checkpoints.prune(self.settings.run_dir, self.settings.keep)
+            checkpoints.prune(self.settings.run_dir, self.settings.keep, self.step)
         # Nobody leaves before the chief has saved: a worker that is gone would end the chief, too.
         self.engine.sum_over_workers(np.zeros(1))
 
@@ -265,13 +267,15 @@ class Run:
         elif self.step < self.settings.schedule.total_steps:
             LOGGER.info("time is up after %d of %d steps (--max_minutes); the step size came to its end with it.",
                         self.step, self.settings.schedule.total_steps)
-        if not self._is_over() and self.step % self.settings.validate_every:
-            self._validate(closing=True)
-            self._save()
-        self._wrap_up()
+        self._close()
         LOGGER.info("optimization finished. %.1f", time.time() - began)
 
-    def _wrap_up(self) -> None:
+    def _close(self) -> None:
+        """What is left to be done at the end of a run, by whichever process of it comes that far."""
+        if not (self.closed or self._is_over() or self.step % self.settings.validate_every == 0):
+            self._validate(closing=True)
+            self.closed = True
+            self._save()
         self._list_bad()
         if self.listed_bad:
             LOGGER.warning("%d bad pictures were skipped; they are listed above.", len(self.listed_bad))

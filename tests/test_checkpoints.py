@@ -230,6 +230,11 @@ def test_an_empty_folder_says_what_to_give(tmp_path):
 
 def test_pruning_keeps_the_newest_and_the_best(run):
     checkpoints.save(checkpoints.best_path(run), example(10))
-    checkpoints.prune(run, keep=2)
+    checkpoints.prune(run, keep=2, step=100)
     left = sorted(os.listdir(checkpoints.folder(run)))
     assert left == ["best.npz", "step-00000020.npz", "step-00000100.npz"]
+
+
+def test_pruning_does_not_count_later_ones_for_they_are_damaged(run):
+    checkpoints.prune(run, keep=1, step=20)
+    assert sorted(os.listdir(checkpoints.folder(run))) == ["step-00000020.npz", "step-00000100.npz"]

@@ -281,6 +281,20 @@ def test_a_picture_that_is_not_there_is_one_line(run, tmp_path, capsys, box):
     assert (status, error) == (1, "error: none.jpg: no such image file.\n")
 
 
+def test_no_picture_that_was_given_is_written_over(run, tmp_path, capsys):
+    for name in ("a.png", "a_skeleton.png"):
+        images.write(tmp_path / name, np.zeros((9, 9, 3), np.uint8))
+    status, error = status_and_error(capsys, f"--graph_path={run}", tmp_path, f"--output_dir={tmp_path}")
+    assert status == 1 and error == (f"error: {tmp_path}/a_skeleton.png: is one of the pictures, and would be written "
+                                     f"over; give another --output_dir.\n")
+    assert images.read(tmp_path / "a_skeleton.png").shape == (9, 9, 3)
+
+
+def test_a_protocol_is_for_evaluations(run, photo, capsys):
+    status, error = status_and_error(capsys, f"--graph_path={run}", photo, "--protocol=W")
+    assert status == 1 and error.startswith("error: --protocol is for --evaluate;")
+
+
 # Evaluation
 
 @pytest.mark.parametrize("protocol", ["G", "W"])
@@ -308,6 +322,18 @@ def test_several_artefacts_and_sets_are_told_apart(run, tmp_path, capsys):
     assert sum(name.endswith(".npz") for name in made) == 4
     assert [name for name in made if name.endswith(".html")] == ["report_cmu_manual_hands_2_G.html",
                                                                  "report_cmu_manual_hands_G.html"]
+
+
+def test_what_an_evaluation_would_fail_at_in_the_end_is_told_before_anything_is_measured(run, tmp_path, capsys):
+    labelled = write_hands(tmp_path / "manual", 2)
+    (tmp_path / "file").touch()
+    usual = "--evaluate", f"--graph_path={run}", f"--data=cmu_manual={labelled}", f"--output_dir={tmp_path}/out"
+    for more, text in (([f"--output_dir={tmp_path}/file/out"], "file is no folder that can be written to"),
+                       (["--graph_path=typo"], "typo: no such file or folder"),
+                       (["--data=cmu_manual=none"], "none: no such folder")):
+        status, error = status_and_error(capsys, *usual, *more)
+        assert status == 1 and text in error and len(error.splitlines()) == 1
+    assert not (tmp_path / "out").exists()
 
 
 def cut_short(picture):

@@ -111,6 +111,14 @@ def test_the_demo_refuses_what_it_cannot_do_before_it_renders(capfd, monkeypatch
     monkeypatch.setattr(demo, "render", lambda: pytest.fail("rendered"))
     status, text = call(capfd, "--deterministic")
     assert status == 1 and "--max_minutes=5 goes by the clock" in text and "--max_minutes=0" in text
+    status, text = call(capfd, "--input-height=128", "--input-width=64")
+    assert status == 1 and "--input-width=64 and --input-height=128 must be equal" in text
+
+
+def test_the_demo_takes_a_height_for_its_size(capfd, monkeypatch):
+    monkeypatch.setattr(demo, "render", lambda: "nowhere")
+    status, text = call(capfd, "--input-height=128", base=())
+    assert status == 1 and "nowhere: no such folder" in text
 
 
 def test_the_demo_says_what_to_do_where_its_folder_holds_other_pictures(monkeypatch, tmp_path):

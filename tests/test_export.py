@@ -327,6 +327,17 @@ def test_a_folder_of_something_else_is_not_replaced(checkpoint, tmp_path, name):
     assert os.listdir(tmp_path / "photos") == ["cat.jpg"]
 
 
+@pytest.mark.parametrize("format_name, name, there, text", [
+    ("onnx", "run.npz", "run.npz", "run.npz: exists and is not an artefact"),
+    ("frozen_graph", "notes.txt", "notes.txt", "notes.txt: exists and is not an artefact"),
+    ("openvino", "hand.xml", "hand.bin", "hand.bin: exists without hand.xml")])
+def test_a_file_of_something_else_is_not_replaced(checkpoint, tmp_path, format_name, name, there, text):
+    (tmp_path / there).write_bytes(b"PK\x03\x04 somebody's")
+    with pytest.raises(ValueError, match=text):
+        export.export(checkpoint, {format_name: tmp_path / name})
+    assert (tmp_path / there).read_bytes() == b"PK\x03\x04 somebody's"
+
+
 def test_an_unknown_format_lists_those_there_are(checkpoint):
     with pytest.raises(ValueError, match="unknown format 'caffe'; the formats are frozen_graph, keras"):
         export.export(checkpoint, {"caffe": "x"})

@@ -121,6 +121,14 @@ def test_a_file_that_is_cut_short_is_named(cpm, tmp_path, name, share):
         runtimes.load(tmp_path / path.name)
 
 
+@pytest.mark.parametrize("lost", [1, 50, 500])
+def test_a_litert_file_is_not_run_without_the_end_of_its_description(cpm, tmp_path, lost):
+    data = cpm.path("tflite").read_bytes()
+    (tmp_path / "hand.tflite").write_bytes(data[:-lost])
+    with pytest.raises(artefacts.BadArtefact, match="hand.tflite: the description behind the model is cut short"):
+        runtimes.load(tmp_path / "hand.tflite")
+
+
 @pytest.mark.parametrize("name", FILES)
 def test_another_kind_of_file_under_that_name_is_refused(tmp_path, name):
     path = tmp_path / FORMATS[name].default_name

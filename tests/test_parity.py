@@ -123,15 +123,29 @@ def test_keypoints_alone_are_compared_without_maps(monkeypatch, model, outputs):
     assert np.isnan(found.maps) and found.largest_px < 0.01 and found.num_keypoints > 10
 
 
+def test_keypoints_that_nothing_was_compared_of_prove_nothing(monkeypatch, model, outputs):
+    alone = {"keypoints": outputs["keypoints"], "presence": outputs["presence"], "milliseconds": np.array(1.0),
+             "threads": np.array(1)}
+    monkeypatch.setattr(parity, "_run_elsewhere", lambda artefact, images: alone)
+    monkeypatch.setattr(parity, "CLEAR_SCORE", 2.0)
+    with pytest.raises(ValueError, match="x: nothing could be compared: the net gives no clear keypoint on"):
+        parity.compare(model, pathlib.Path("x"), PICTURES)
+
+
 def test_pictures_are_run_one_by_one_and_timed():
     seen = []
 
-    def artefact(images):
-        seen.append(images.shape)
-        return {"presence": images.mean((1, 2, 3))}
+    class Artefact:
+        def __call__(self, images):
+            seen.append(images.shape)
+            return {"stages": images[:, None], "presence": np.zeros(len(images))}
 
-    result = parity.run(artefact, PICTURES.images)
+        def answers(self, images):
+            return {"presence": images.mean((1, 2, 3))}
+
+    result = parity.run(Artefact(), PICTURES.images)
     assert set(seen) == {(1, 64, 64, 3)}
+    np.testing.assert_array_equal(result["stages"], PICTURES.images[:, None])
     np.testing.assert_allclose(result["presence"], PICTURES.images.mean((1, 2, 3)))
     assert result["milliseconds"] > 0 and result["threads"] >= 1
 

@@ -151,3 +151,5 @@ def test_of_several_runs_it_is_the_mean_and_of_different_nets_nothing(tmp_path):
     small_run(tmp_path / "wide", crop_factor=2.2)
     with pytest.raises(ValueError, match="wide: of another net than .*/a, or shown other hands or crops"):
         ship_from([*runs, tmp_path / "wide"], *options)
+    assert ship_from([*runs, tmp_path / "wide"], *options, "--crop_factor=1.75") == 0
+    assert checkpoints.load(tmp_path / "out" / shipped.CHECKPOINT).state["crop_factor"] == 1.75

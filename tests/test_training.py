@@ -250,6 +250,26 @@ def test_a_signal_during_the_closing_validation_loses_nothing(engine, labels, tm
     with pytest.raises(KeyboardInterrupt):
         training.Run(engine, data(labels), settings(tmp_path, 5, validate_every=9, checkpoint_every=9)).train()
     assert saved_steps(tmp_path) == [5]
+    monkeypatch.setattr(training, "validate", never_better)
+    for _ in range(2):                                   # the same command does what was left, once
+        training.Run(engine, data(labels), settings(tmp_path, 5, validate_every=9, checkpoint_every=9)).train()
+    assert [line["step"] for line in log(tmp_path, "validation")] == [5]
+    assert checkpoints.best_path(tmp_path).exists()
+
+
+def test_a_signal_in_the_last_step_leaves_the_closing_validation_to_the_same_command(engine, labels, tmp_path,
+                                                                                     monkeypatch):
+    train, counter = engine.train, iter(range(1, 99))
+
+    def signalled(batch, stop):
+        if next(counter) == 5:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return train(batch, stop)
+    monkeypatch.setattr(engine, "train", signalled)
+    outcome = training.Run(engine, data(labels), settings(tmp_path, 5)).train()
+    assert (outcome.step, outcome.signal) == (5, signal.SIGTERM)
+    training.Run(engine, data(labels), settings(tmp_path, 5)).train()
+    assert [line["step"] for line in log(tmp_path, "validation")] == [3, 5]
 
 
 def test_a_finished_run_is_left_as_it_is(engine, labels, tmp_path, lines):
@@ -278,6 +298,14 @@ def test_other_flags_under_the_same_tag_are_warned_of_and_the_old_ones_kept(engi
     training.Run(engine, data(labels), settings(tmp_path, 4, flags="--lr=2\n--tag=x\n")).train()
     assert (tmp_path / "flags-until-2.txt").read_text() == "--lr=1\n--tag=x\n"
     assert any("began with other flags" in line and line.endswith("from step 2 on: --lr=2") for line in lines)
+
+
+def test_flags_with_a_name_that_is_no_text_are_recorded_as_they_are(engine, labels, tmp_path):
+    flags = "--datapath=caf\udce9\n"
+    for _ in range(2):
+        training.Run(engine, data(labels), settings(tmp_path, 2, flags=flags)).train()
+    assert (tmp_path / "flags.txt").read_bytes() == b"--datapath=caf\xe9\n"
+    assert not list(tmp_path.glob("flags-until*"))
 
 
 def test_validation_is_of_the_averaged_weights(engine, labels, tmp_path):

@@ -1,5 +1,6 @@
 """`test.py --evaluate`: how good artefacts are on labelled sets, in numbers, arrays and a page."""
 
+import os
 import pathlib
 import sys
 
@@ -28,25 +29,39 @@ def run(pictures: list[str], values: flags.FlagValues) -> int:
         if values[name].value:
             raise ValueError(f"--{name} is not for --evaluate, which writes its own files into --output_dir.")
     command.quiet_tensorflow()
-    from cpm_hand import html_report, results, sets
+    from cpm_hand import evaluation, html_report, results, runtimes, sets
 
     folder = pathlib.Path(values.output_dir or "out/evaluation")
+    _check_folder(folder)
     artefacts = dict(zip(values.graph_path, results.unique_names(values.graph_path)))
     sources = sets.parse(values.data)
     if any(source.weight is not None for source in sources):
         raise ValueError("--evaluate takes no :WEIGHT behind --data=NAME=DIR: each hand is measured once.")
     names = results.unique_names([f"{source.name}_{pathlib.Path(source.folder).name}.x" for source in sources])
-    skipped = False
-    for source, name in zip(sources, names):
-        labels, left_out = _labels(source, values.skip_bad)
-        skipped = skipped or bool(left_out)
-        entries = [html_report.Entry(artefact, *_measured(path, folder / f"{artefact}_{name}_{values.protocol}", source,
-                                                          labels, left_out, values))
-                   for path, artefact in artefacts.items()]
+    loaded = {path: runtimes.load(path) for path in artefacts}
+    read = [_labels(source, values.skip_bad) for source in sources]
+    for artefact in loaded.values():
+        for labels, _ in read:
+            evaluation.check_joints(artefact, labels)
+    for source, name, (labels, left_out) in zip(sources, names, read):
+        most = max(values.max_hands, evaluation.most_hands(labels))
+        entries = []
+        for path, artefact in artefacts.items():
+            predictor = predictors.make(loaded[path], values, max_hands=most)
+            stem = folder / f"{artefact}_{name}_{values.protocol}"
+            measured = _measured(path, predictor, stem, source, labels, left_out, values)
+            entries.append(html_report.Entry(artefact, *measured))
         page = folder / f"report_{name}_{values.protocol}.html"
         html_report.write(page, entries)
         print(f"wrote {page}")
-    return 1 if skipped else 0
+    return 1 if any(left_out for _, left_out in read) else 0
+
+
+def _check_folder(folder: pathlib.Path) -> None:
+    """Refuse before the work what could not be written after it."""
+    there = next(path for path in (folder, *folder.parents) if path.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK):
+        raise ValueError(f"--output_dir={folder}: {there} is no folder that can be written to; give another.")
 
 
 def _labels(source, skip_bad: bool) -> tuple:
@@ -65,12 +80,11 @@ def _labels(source, skip_bad: bool) -> tuple:
     return labels, left_out
 
 
-def _measured(path: str, stem: pathlib.Path, source, labels, left_out: list[str], values: flags.FlagValues) -> tuple:
+def _measured(path: str, predictor, stem: pathlib.Path, source, labels, left_out: list[str],
+              values: flags.FlagValues) -> tuple:
     """Measure one artefact on one set and write its files: (Evaluation, Artefact, settings), for the page."""
     from cpm_hand import evaluation
 
-    most = max(values.max_hands, evaluation.most_hands(labels))
-    predictor = predictors.make(path, values, max_hands=most)
     measured = evaluation.evaluate(predictor, labels, protocol=values.protocol, batch_size=values.batchsize,
                                    progress=sys.stderr.isatty())
     measured.write_json(stem.with_name(stem.name + ".json"), left_out)

@@ -3,11 +3,11 @@
 from absl import flags
 
 
-def make(path: str, values: flags.FlagValues, **more):
+def make(artefact, values: flags.FlagValues, **more):
     """Load an artefact.
 
     Args:
-        path: of any artefact, run or checkpoint, or the shipped model's name.
+        artefact: path of any artefact, run or checkpoint, the shipped model's name, or what is loaded already.
         values: max_hands, threshold, handedness, scale and batchsize.
         more: arguments of `predict.Predictor` that come before the flags.
 
@@ -17,7 +17,7 @@ def make(path: str, values: flags.FlagValues, **more):
     from cpm_hand import predict
 
     arguments = {"max_hands": values.max_hands, "threshold": values.threshold, **more}
-    return predict.Predictor(path, handedness=values.handedness, scales=values.scale, batch_size=values.batchsize,
+    return predict.Predictor(artefact, handedness=values.handedness, scales=values.scale, batch_size=values.batchsize,
                              **arguments)
 
 

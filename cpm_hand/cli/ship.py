@@ -55,7 +55,7 @@ def main(argv: list[str], values: flags.FlagValues = flags.FLAGS) -> int:
     from cpm_hand import checkpoints, export, runtimes
     from cpm_hand.artefacts import of_state
 
-    best = _mean([(path, checkpoints.find(path)) for path in argv[1:]])
+    best = _mean([(path, checkpoints.find(path)) for path in argv[1:]], any_crops=bool(values.crop_factor))
     spec = runtimes.resized(best.spec, values.size)
     shown = of_state(best.spec, best.state)
     state = {"hands": shown.hands, "crop_factor": values.crop_factor or shown.crop_factor,
@@ -76,23 +76,27 @@ def main(argv: list[str], values: flags.FlagValues = flags.FLAGS) -> int:
     return 0
 
 
-def _mean(found: list):
+def _mean(found: list, any_crops: bool):
     """One checkpoint with the mean of the best weights of all.
 
     Args:
         found: (path, Checkpoint) of each.
+        any_crops: whether they may have been shown different crops.
 
     Raises:
-        ValueError: they are of different nets, or were shown different crops.
+        ValueError: they are of different nets, or were shown different hands or crops.
     """
     from cpm_hand.artefacts import of_state
 
+    def net(checkpoint):
+        shown = of_state(checkpoint.spec, checkpoint.state)._replace(presence_threshold=None)
+        return shown._replace(crop_factor=None) if any_crops else shown
+
     (path, first), *others = found
-    net = of_state(first.spec, first.state)._replace(presence_threshold=None)
     for other_path, other in others:
-        if of_state(other.spec, other.state)._replace(presence_threshold=None) != net:
+        if net(other) != net(first):
             raise ValueError(f"{other_path}: of another net than {path}, or shown other hands or crops; the mean of "
-                             f"the two would be neither.")
+                             f"the two would be neither. Of those of other crops --crop_factor says what to show it.")
     weights = [checkpoint.best_weights() for _, checkpoint in found]
     return first._replace(weights={name: np.mean([each[name] for each in weights], axis=0) for name in weights[0]},
                           ema={}, step=max(checkpoint.step for _, checkpoint in found))

@@ -14,6 +14,7 @@ main numbers and writes all of them into --output_dir, each with its definition.
 """
 
 import collections
+import functools
 import glob
 import math
 import os
@@ -104,6 +105,8 @@ def main(argv: list[str], values: flags.FlagValues = flags.FLAGS) -> int:
         return 0
     if values.skip_bad:
         raise ValueError("--skip_bad is for --evaluate: of other pictures those that cannot be read are always listed.")
+    if values["protocol"].present:
+        raise ValueError("--protocol is for --evaluate; whole pictures are searched, and --box says where a hand is.")
     for name, given in (("box", values.box), ("show", values.show)):
         if len(paths) > 1 and given:
             raise ValueError(f"--{name} is for one picture, got {len(paths)}.")
@@ -121,6 +124,8 @@ def main(argv: list[str], values: flags.FlagValues = flags.FLAGS) -> int:
     beliefs = drawn and alone and {"belief_maps", "stages"} <= set(predictor.artefact.outputs)
     found, unreadable = [], {}
     names = dict(zip(paths, results.unique_names(paths)))
+    if drawn:
+        _check_pages(paths, [_page(values, name, "skeleton") for name in names.values()])
     try:
         for path, picture, hands in _predictions(predictor, paths, values.box, beliefs, unreadable):
             found.append(results.Found(path, picture.shape[1], picture.shape[0],
@@ -129,7 +134,7 @@ def main(argv: list[str], values: flags.FlagValues = flags.FLAGS) -> int:
             if values.write_openpose_json:
                 results.write_openpose_json(values.write_openpose_json, names[path], hands, values.assume_left)
             if drawn:
-                _write_pages(predictor, picture, hands, pathlib.Path(values.output_dir or "out", names[path]),
+                _write_pages(predictor, picture, hands, functools.partial(_page, values, names[path]),
                              alone=alone, beliefs=beliefs, show=values.show)
     finally:  # what was found before Ctrl-C or a full disk is kept
         if found or unreadable:
@@ -177,6 +182,17 @@ def _check_file(name: str, path: str | None) -> None:
     pathlib.Path(path).parent.mkdir(parents=True, exist_ok=True)
 
 
+def _page(values, name: str, kind: str) -> pathlib.Path:
+    """Where a page about the picture of that name goes."""
+    return pathlib.Path(values.output_dir or "out", f"{name}_{kind}.png")
+
+
+def _check_pages(paths: list[str], pages: list[pathlib.Path]) -> None:
+    """Refuse to write over a picture that was given."""
+    for lost in {os.path.realpath(page) for page in pages} & {os.path.realpath(path) for path in paths}:
+        raise ValueError(f"{lost}: is one of the pictures, and would be written over; give another --output_dir.")
+
+
 def _predictions(predictor, paths: list[str], boxes, outputs: bool, unreadable: dict[str, str]):
     """(path, picture, hands) of each picture that can be read; what is wrong with the others goes to `unreadable`."""
     ahead = collections.deque()  # the predictor reads some pictures ahead, to fill its batches
@@ -220,15 +236,14 @@ def _line(path: str, hands: list) -> str:
     return f"{path}: {seen or 'no hand'}"
 
 
-def _write_pages(predictor, picture, hands: list, stem: pathlib.Path, alone: bool, beliefs: bool,
-                 show: bool) -> None:
+def _write_pages(predictor, picture, hands: list, path_of, alone: bool, beliefs: bool, show: bool) -> None:
     """The skeletons, and of a picture that is alone the net's beliefs too, where the artefact gives them."""
     from cpm_hand import pages
 
     drawn = pages.beliefs(predictor, picture, hands) if beliefs else {}
     drawn["skeleton"] = pages.skeletons(picture, hands, predictor.artefact.skeleton)
     for name, page in drawn.items():
-        path = stem.with_name(f"{stem.name}_{name}.png")
+        path = path_of(name)
         images.write(path, page)
         if alone:
             print(f"wrote {path}")

@@ -110,6 +110,8 @@ def _take(flagfile: pathlib.Path) -> None:
     given = {name for name in flags.FLAGS if flags.FLAGS[name].present}
     if "max_epoch" in given:
         given.add("steps")  # another word for the same
+    if "input_height" in given:
+        given.add("input_width")  # and so are these: inputs are square
     for line in flagfile.read_text().splitlines():
         name, _, value = line.removeprefix("--").partition("=")
         if line.startswith("--") and name not in given:
@@ -122,6 +124,7 @@ def _demo_set() -> str:
     flagfile = demo.flagfile()
     _take(flagfile)
     _check_clock()  # before anybody waits for the pictures
+    _spec()
     print(f"no --datapath given: training on hands rendered here, with the flags of {flagfile}.", file=sys.stderr)
     return demo.render()
 

@@ -118,6 +118,10 @@ def load(path: pathlib.Path) -> Loaded:
 def _description(path: pathlib.Path, data: bytes) -> tuple[bytes | None, int]:
     """The text in the zip behind a model, None where there is none, and where the model ends."""
     if not zipfile.is_zipfile(io.BytesIO(data)):
+        start = data.rfind(b"PK\x03\x04")  # how a zip begins; its first file's name comes after 30 bytes
+        if start >= 0 and DESCRIPTION.encode().startswith(data[start + 30:start + 30 + len(DESCRIPTION)]):
+            raise BadArtefact(f"{path}: the description behind the model is cut short ({len(data)} bytes); export it "
+                              f"again.")
         return None, len(data)
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
