@@ -54,6 +54,12 @@ class Loaded(NamedTuple):
     answers: Callable[[np.ndarray], dict[str, np.ndarray]] | None = None
 
 
+def check_numbers(keypoints: np.ndarray) -> None:
+    """Refuse keypoints that are no numbers: a net with damaged weights gives them."""
+    if not np.isfinite(keypoints).all():
+        raise ValueError("the net gives keypoints that are no numbers: its weights are damaged; train again.")
+
+
 def describe(text: str | bytes | None, where) -> Description:
     """Read a description.
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 
 import numpy as np
 
-from cpm_hand import crops, geometry, given, runtimes, search, shipped
+from cpm_hand import artefacts, crops, geometry, given, runtimes, search, shipped
 from cpm_hand.looks import Hand, Outputs, joined
 
 # Presence below which the search reports no hand, for artefacts whose description names none of their own.
@@ -190,8 +190,7 @@ class Predictor:
             batch = views[first:first + self.batch_size]
             inputs = np.stack([crops.cut(*view, self.artefact.size) for view in batch])
             result = look(inputs)
-            if not np.isfinite(result["keypoints"]).all():
-                raise ValueError("the net gives keypoints that are no numbers: its weights are damaged; train again.")
+            artefacts.check_numbers(result["keypoints"])
             hands += [self._hand(square, mirrored, inputs, result, row, outputs)
                       for row, (_, square, mirrored) in enumerate(batch)]
         return [max(hands[first:first + mirrors], key=lambda hand: hand.presence)

@@ -1,4 +1,5 @@
 import errno
+import itertools
 import json
 import logging
 import os
@@ -211,15 +212,20 @@ def test_bad_pictures_can_be_skipped_by_choice_and_are_listed_and_counted(engine
     assert any(line.startswith("1 bad pictures were skipped") for line in lines)
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_writes_a_checkpoint_and_leaves(engine, labels, tmp_path, monkeypatch, number):
-    step, counter = engine.train, iter(range(99))
+def signal_in_step(step, engine, monkeypatch, number=signal.SIGTERM):
+    """Have this process signalled while the engine does that many a step, once."""
+    train, counter = engine.train, itertools.count(1)
 
     def signalled(batch, stop):
-        if next(counter) == 4:
+        if next(counter) == step:
             os.kill(os.getpid(), number)
-        return step(batch, stop)
+        return train(batch, stop)
     monkeypatch.setattr(engine, "train", signalled)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_writes_a_checkpoint_and_leaves(engine, labels, tmp_path, monkeypatch, number):
+    signal_in_step(5, engine, monkeypatch, number)
     outcome = training.Run(engine, data(labels), settings(tmp_path, 50, checkpoint_every=40)).train()
     assert (outcome.step, outcome.signal) == (5, number)
     assert saved_steps(tmp_path) == [5]
@@ -228,15 +234,8 @@ def test_a_signal_writes_a_checkpoint_and_leaves(engine, labels, tmp_path, monke
 
 @pytest.mark.parametrize("step", [5, 6])
 def test_what_was_due_at_the_step_of_the_signal_is_done_before_leaving(engine, labels, tmp_path, monkeypatch, step):
-    train, counter = engine.train, iter(range(1, 99))
-
-    def signalled(batch, stop):
-        if next(counter) == step:
-            os.kill(os.getpid(), signal.SIGTERM)
-        return train(batch, stop)
-    monkeypatch.setattr(engine, "train", signalled)
+    signal_in_step(step, engine, monkeypatch)
     training.Run(engine, data(labels), settings(tmp_path, 12)).train()
-    monkeypatch.setattr(engine, "train", train)
     training.Run(engine, data(labels), settings(tmp_path, 12)).train()
     assert [line["step"] for line in log(tmp_path)] == [2, 4, 6, 8, 10, 12]
     assert [line["step"] for line in log(tmp_path, "validation")] == [3, 6, 9, 12]
@@ -259,13 +258,7 @@ def test_a_signal_during_the_closing_validation_loses_nothing(engine, labels, tm
 
 def test_a_signal_in_the_last_step_leaves_the_closing_validation_to_the_same_command(engine, labels, tmp_path,
                                                                                      monkeypatch):
-    train, counter = engine.train, iter(range(1, 99))
-
-    def signalled(batch, stop):
-        if next(counter) == 5:
-            os.kill(os.getpid(), signal.SIGTERM)
-        return train(batch, stop)
-    monkeypatch.setattr(engine, "train", signalled)
+    signal_in_step(5, engine, monkeypatch)
     outcome = training.Run(engine, data(labels), settings(tmp_path, 5)).train()
     assert (outcome.step, outcome.signal) == (5, signal.SIGTERM)
     training.Run(engine, data(labels), settings(tmp_path, 5)).train()

@@ -36,6 +36,12 @@ def run_main(main: Callable) -> None:
     app.run(lambda argv: _guarded(main, argv), flags_parser=parse_flags)
 
 
+def check_picture(name: str, path: str) -> None:
+    """Refuse before the work a flag that names no picture which could be written."""
+    if pathlib.Path(path).suffix not in (".png", ".jpg"):
+        raise ValueError(f"--{name} must end in .png or .jpg, got '{path}'.")
+
+
 def quiet_tensorflow() -> None:
     """Import TensorFlow without its notes about processors and missing GPUs.
 

@@ -14,7 +14,6 @@ main numbers and writes all of them into --output_dir, each with its definition.
 """
 
 import collections
-import functools
 import glob
 import math
 import os
@@ -124,8 +123,9 @@ def main(argv: list[str], values: flags.FlagValues = flags.FLAGS) -> int:
     beliefs = drawn and alone and {"belief_maps", "stages"} <= set(predictor.artefact.outputs)
     found, unreadable = [], {}
     names = dict(zip(paths, results.unique_names(paths)))
+    stems = {path: pathlib.Path(values.output_dir or "out", name) for path, name in names.items()}
     if drawn:
-        _check_pages(paths, [_page(values, name, "skeleton") for name in names.values()])
+        _check_pages(paths, [_page(stem, "skeleton") for stem in stems.values()])
     try:
         for path, picture, hands in _predictions(predictor, paths, values.box, beliefs, unreadable):
             found.append(results.Found(path, picture.shape[1], picture.shape[0],
@@ -134,8 +134,7 @@ def main(argv: list[str], values: flags.FlagValues = flags.FLAGS) -> int:
             if values.write_openpose_json:
                 results.write_openpose_json(values.write_openpose_json, names[path], hands, values.assume_left)
             if drawn:
-                _write_pages(predictor, picture, hands, functools.partial(_page, values, names[path]),
-                             alone=alone, beliefs=beliefs, show=values.show)
+                _write_pages(predictor, picture, hands, stems[path], alone=alone, beliefs=beliefs, show=values.show)
     finally:  # what was found before Ctrl-C or a full disk is kept
         if found or unreadable:
             _write_tables(values, predictor, found, unreadable)
@@ -182,9 +181,9 @@ def _check_file(name: str, path: str | None) -> None:
     pathlib.Path(path).parent.mkdir(parents=True, exist_ok=True)
 
 
-def _page(values, name: str, kind: str) -> pathlib.Path:
-    """Where a page about the picture of that name goes."""
-    return pathlib.Path(values.output_dir or "out", f"{name}_{kind}.png")
+def _page(stem: pathlib.Path, kind: str) -> pathlib.Path:
+    """Where a page about a picture goes."""
+    return stem.with_name(f"{stem.name}_{kind}.png")
 
 
 def _check_pages(paths: list[str], pages: list[pathlib.Path]) -> None:
@@ -236,14 +235,15 @@ def _line(path: str, hands: list) -> str:
     return f"{path}: {seen or 'no hand'}"
 
 
-def _write_pages(predictor, picture, hands: list, path_of, alone: bool, beliefs: bool, show: bool) -> None:
+def _write_pages(predictor, picture, hands: list, stem: pathlib.Path, alone: bool, beliefs: bool,
+                 show: bool) -> None:
     """The skeletons, and of a picture that is alone the net's beliefs too, where the artefact gives them."""
     from cpm_hand import pages
 
     drawn = pages.beliefs(predictor, picture, hands) if beliefs else {}
     drawn["skeleton"] = pages.skeletons(picture, hands, predictor.artefact.skeleton)
     for name, page in drawn.items():
-        path = path_of(name)
+        path = _page(stem, name)
         images.write(path, page)
         if alone:
             print(f"wrote {path}")

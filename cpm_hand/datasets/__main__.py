@@ -16,7 +16,6 @@ where it does not, --data=NAME does.
 """
 
 import os
-import pathlib
 
 import numpy as np
 from absl import app, flags
@@ -89,8 +88,7 @@ def preview(root, output, *, count: int = 32, seed: int = 0, data: str | None = 
         ValueError: no hands, or a picture that is drawn cannot be decoded.
         OSError: the output cannot be written.
     """
-    if pathlib.Path(output).suffix not in (".png", ".jpg"):
-        raise ValueError(f"--output must end in .png or .jpg, got '{output}'.")
+    command.check_picture("output", output)
     labels, unread = _read(root, data)
     count = min(count, labels.num_hands)
     rows = np.sort(np.random.default_rng(seed).choice(labels.num_hands, count, replace=False))

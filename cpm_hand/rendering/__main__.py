@@ -81,8 +81,8 @@ def main(argv: list[str]) -> int:
     if not values.out:
         print(__doc__.strip())
         return 0
-    if values.preview and pathlib.Path(values.preview).suffix not in (".png", ".jpg"):
-        raise app.UsageError(f"--preview={values.preview}: give the name of a .png or .jpg file.")
+    if values.preview:
+        command.check_picture("preview", values.preview)
     from cpm_hand.rendering import preview, scene, writer
 
     hand_px = _two_numbers(values.hand_px, ",", "hand_px", float) if values.hand_px else None
