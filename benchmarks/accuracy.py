@@ -2,7 +2,7 @@
 
     python benchmarks/accuracy.py
     python benchmarks/accuracy.py --graph_path=models/train/mine
-    python benchmarks/accuracy.py --scale=1 --scale=1 --scale=1.16      (three looks at each hand)
+    python benchmarks/accuracy.py --scale=1 --scale=1 --scale=1 --scale=1       (four looks at each hand)
 
 Protocol G: the crop around each hand's true tight joint box, 2.2 times its longer side. Errors are in % of the crop's
 side; PCK is the share of joints nearer than a fifth, and a tenth, of the box's longer side. Rows with few joints say
@@ -25,7 +25,7 @@ from cpm_hand.rendering import scene, writer
 
 _GRAPH_PATH = flags.DEFINE_multi_string("graph_path", ["cpm_lite"], "An artefact or run; repeat it.")
 _COUNT = flags.DEFINE_integer("count", 2000, "Pictures.", lower_bound=1)
-_SIZE = flags.DEFINE_integer("size", 160, "Side of the pictures, px.", lower_bound=32)
+_SIZE = flags.DEFINE_integer("size", 368, "Side of the pictures, px; the renderer's own default.", lower_bound=32)
 _SEED = flags.DEFINE_integer("seed", 2026, "Of the pictures.", lower_bound=0)
 _DATA = flags.DEFINE_string("data", None, "Folder that keeps the pictures for the next time; by default none.")
 _WORKERS = flags.DEFINE_integer("workers", os.cpu_count() or 1, "Processes that render.", lower_bound=1)

@@ -1,4 +1,4 @@
-"""From a square of a picture to what a net is shown of it, as it is or as in a mirror."""
+"""From a square of a picture to what a net is shown of it: as it is, as in a mirror, or turned."""
 
 import math
 
@@ -7,13 +7,14 @@ import numpy as np
 from cpm_hand import geometry, images
 
 
-def matrix(square, mirrored: bool, size: int) -> np.ndarray:
+def matrix(square, mirrored: bool, size: int, degrees: float = 0.0) -> np.ndarray:
     """Picture to input.
 
     Args:
         square: x, y, w, h in px of the picture; w == h.
         mirrored: whether the input shows the mirror image.
         size: side of the input, px.
+        degrees: how far the input is turned about its centre, clockwise on a screen.
 
     Returns:
         float64 [2, 3].
@@ -21,11 +22,15 @@ def matrix(square, mirrored: bool, size: int) -> np.ndarray:
     >>> matrix((0, 0, 10, 10), mirrored=True, size=20).tolist()
     [[-2.0, 0.0, 18.5], [0.0, 2.0, 0.5]]
     """
-    plain = geometry.crop_matrix(square, size)
-    return geometry.compose(geometry.mirror(size), plain) if mirrored else plain
+    to_input = geometry.crop_matrix(square, size)
+    if mirrored:
+        to_input = geometry.compose(geometry.mirror(size), to_input)
+    if degrees:
+        to_input = geometry.compose(geometry.rotate_scale_shift(size, degrees=degrees), to_input)
+    return to_input
 
 
-def cut(picture: np.ndarray, square, mirrored: bool, size: int) -> np.ndarray:
+def cut(picture: np.ndarray, square, mirrored: bool, size: int, degrees: float = 0.0) -> np.ndarray:
     """What a net is shown of a square: `images.warp` of the part that counts, so that large pictures cost no more.
 
     Args:
@@ -33,12 +38,16 @@ def cut(picture: np.ndarray, square, mirrored: bool, size: int) -> np.ndarray:
         square: x, y, w, h in px of the picture; what lies outside the picture is `images.BORDER`.
         mirrored: show the mirror image.
         size: side of the input, px.
+        degrees: turn it, as `matrix` does.
 
     Returns:
         uint8 [size, size, 3].
     """
-    to_input, side = matrix(square, mirrored, size), float(square[2])
-    rows, columns = (_span(float(start), side, size, length) for start, length in zip(square[1::-1], picture.shape))
+    to_input, scale = matrix(square, mirrored, size, degrees), size / float(square[2])
+    angle = math.radians(degrees)
+    around = geometry.widen(square, abs(math.cos(angle)) + abs(math.sin(angle)))  # the upright square it lies in
+    rows, columns = (_span(float(start), float(around[2]), scale, length)
+                     for start, length in zip(around[1::-1], picture.shape))
     part = picture[rows, columns]
     if 0 in part.shape:  # the square lies beside the picture
         return images.warp(picture, to_input, size)
@@ -46,12 +55,12 @@ def cut(picture: np.ndarray, square, mirrored: bool, size: int) -> np.ndarray:
     return images.warp(part, geometry.compose(to_input, from_part), size)
 
 
-def _span(start: float, side: float, size: int, length: int) -> slice:
+def _span(start: float, side: float, scale: float, length: int) -> slice:
     """The pixels that a square covers along one axis, and two input pixels more on each side for the sampling.
 
     Their number is a multiple of what `images.warp` shrinks by, where that is fastest.
     """
-    margin, (step, _) = 2 + 2 * side / size, images.reduction(size / side)
+    margin, (step, _) = 2 + 2 / scale, images.reduction(scale)
     first, last = max(int(start - margin), 0), min(math.ceil(start + side + margin), length)
     count = math.ceil(max(last - first, 0) / step) * step
     first = max(min(first, length - count), 0)

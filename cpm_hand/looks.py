@@ -34,7 +34,7 @@ class Hand(NamedTuple):
             they agree on.
         presence: how sure the net is that there is a hand, 0 to 1: the mean score.
         box: float32 [4]: x, y, w, h in the picture's pixels of the square that the net saw in the surest look.
-        outputs: the net's own output in that look, where it was asked for.
+        outputs: the net's own output in that look, where it was asked for; then that look is none of a turned square.
         is_left: 1 left, 0 right, -1 unknown.
     """
 
@@ -52,8 +52,8 @@ def joined(looks: Sequence[Hand]) -> Hand:
         looks: one at least.
 
     Returns:
-        The surest look, with the keypoints on which they agree and the mean of their scores as presence; one look
-        comes back as it is.
+        The surest look (of those that have outputs, where any has) with the keypoints on which they agree and the
+        mean of their scores as presence; one look comes back as it is.
     """
     if len(looks) == 1:
         return looks[0]
@@ -63,8 +63,8 @@ def joined(looks: Sequence[Hand]) -> Hand:
     side = max(sure_of, key=sure_of.get)
     alike = [look for look in looks if look.is_left == side]
     keypoints = agreed(alike)
-    surest = max(alike, key=lambda look: look.presence)
-    return surest._replace(keypoints=keypoints, presence=float(keypoints[:, 2].mean()))
+    surest = max(looks, key=lambda look: (look.outputs is not None, look.is_left == side, look.presence))
+    return surest._replace(keypoints=keypoints, presence=float(keypoints[:, 2].mean()), is_left=side)
 
 
 def agreed(looks: Sequence[Hand]) -> np.ndarray:

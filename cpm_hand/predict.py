@@ -14,8 +14,10 @@ THRESHOLD = 0.3
 BATCH_SIZE = 16
 HANDEDNESS = ("auto", "left", "right")
 # Crop sizes of the looks at a hand, in multiples of the usual one. After a search, which has shown the net dozens of
-# squares already, two looks more cost little; looks at a hand agree, looks at something else do not, and score less.
-IN_A_BOX, AFTER_A_SEARCH = (1.0,), (1.0, 1.0, 1.16)
+# squares already, three looks more cost little; looks at a hand agree, looks at something else do not, and score less.
+IN_A_BOX, AFTER_A_SEARCH = (1.0,), (1.0,) * 4
+# How the looks at a hand in crops of one size differ: whether in the mirror, and turned by how many degrees.
+WAYS = ((False, 0.0), (True, 0.0), (False, 15.0), (False, -15.0))
 
 
 class Predictor:
@@ -29,9 +31,10 @@ class Predictor:
         handedness: "left" or "right", where that is known of all hands. A net trained on right hands is shown left
             ones as their mirror images; with "auto" it is shown both, and the higher mean score wins. A net trained
             on both kinds needs no mirror and cannot tell them apart.
-        scales: crop sizes, in multiples of the usual one, to look at each hand with, every second look at the mirror
-            image where the net knows both hands; each joint is where most looks see it (`looks.agreed`). The same
-            look is never taken twice. None: `IN_A_BOX`, the fastest, and `AFTER_A_SEARCH`.
+        scales: crop sizes, in multiples of the usual one, to look at each hand with; one that comes again is looked
+            at in another of the `WAYS`: in the mirror, where the net knows both hands, then turned to either side.
+            Each joint is where most looks see it (`looks.agreed`). No look is taken twice. None: `IN_A_BOX`, the
+            fastest, and `AFTER_A_SEARCH`.
         threshold: in a whole picture, a hand whose presence is lower is not reported. None: the artefact's own
             where its description holds one, else `THRESHOLD`; both are for the looks that None stands for in scales.
         hands: "both" or "right", what the net was trained on. None: as the artefact's description says, "both" where
@@ -143,27 +146,27 @@ class Predictor:
 
     def _look_at(self, squares, scales: tuple[float, ...],
                  seen: list[Hand] | None = None) -> Generator[list[tuple], list[Hand], list[Hand]]:
-        """Ask for each square at all scales, every second time mirrored, and join what is seen of its hand.
+        """Ask for each square at all scales, in as many ways as each is named, and join what is seen of its hand.
 
         Args:
             squares: x, y, w, h in px.
             scales: multiples of them.
             seen: what is known to be seen in the squares themselves, which are then not asked for.
         """
-        views = list(dict.fromkeys((scale, self.hands == "both" and number % 2 == 1)
-                                   for number, scale in enumerate(scales)))
-        known = seen is not None and (1.0, False) in views
+        # A net of right hands is shown each of its looks in the mirror anyway.
+        ways = [way for way in WAYS if self.hands == "both" or not way[0]]
+        views = [(scale, *way) for scale in dict.fromkeys(scales) for way in ways[:scales.count(scale)]]
+        known = seen is not None and (1.0, *WAYS[0]) in views
         if known:
-            views.remove((1.0, False))
-        looks = iter((yield [(geometry.widen(square, scale), mirrored)
-                             for square in squares for scale, mirrored in views]))
+            views.remove((1.0, *WAYS[0]))
+        looks = iter((yield [(geometry.widen(square, scale), *way) for square in squares for scale, *way in views]))
         return [joined(([seen[number]] if known else []) + [next(looks) for _ in views])
                 for number in range(len(squares))]
 
     def _run(self, pictures: list[np.ndarray], asking: list[Generator], outputs: bool = False) -> list[list[Hand]]:
         """Show the net what each picture's generator asks for, all of them together, until each has its answer.
 
-        They ask for (square, mirrored) and are sent the Hand that was seen in each.
+        They ask for (square, mirrored, degrees) and are sent the Hand that was seen in each.
         """
         answers = [None] * len(asking)
         wanted = {number: next(generator) for number, generator in enumerate(asking)}
@@ -179,40 +182,41 @@ class Predictor:
             wanted = following
         return answers
 
-    def _see(self, views: list[tuple[np.ndarray, np.ndarray, bool]], outputs: bool) -> list[Hand]:
-        """The strongest hand in each (picture, square, mirrored), by batches through the net."""
+    def _see(self, views: list[tuple[np.ndarray, np.ndarray, bool, float]], outputs: bool) -> list[Hand]:
+        """The strongest hand in each (picture, square, mirrored, degrees), by batches through the net."""
         mirrors = len(self._mirrors)
         look = self.artefact if outputs else getattr(self.artefact, "answers", self.artefact)
-        views = [(picture, square, mirror ^ mirrored) for picture, square, mirrored in views
+        views = [(picture, square, mirror ^ mirrored, degrees) for picture, square, mirrored, degrees in views
                  for mirror in self._mirrors]
         hands = []
         for first in range(0, len(views), self.batch_size):
             batch = views[first:first + self.batch_size]
-            inputs = np.stack([crops.cut(*view, self.artefact.size) for view in batch])
+            inputs = np.stack([crops.cut(picture, square, mirrored, self.artefact.size, degrees)
+                               for picture, square, mirrored, degrees in batch])
             result = look(inputs)
             artefacts.check_numbers(result["keypoints"])
-            hands += [self._hand(square, mirrored, inputs, result, row, outputs)
-                      for row, (_, square, mirrored) in enumerate(batch)]
+            hands += [self._hand(view, inputs, result, row, outputs) for row, (_, *view) in enumerate(batch)]
         return [max(hands[first:first + mirrors], key=lambda hand: hand.presence)
                 for first in range(0, len(hands), mirrors)]
 
-    def _hand(self, square, mirrored: bool, inputs, result: dict, row: int, outputs: bool) -> Hand:
-        """One row of what the net gave, in the picture's pixels and as the picture has it."""
+    def _hand(self, view: tuple, inputs, result: dict, row: int, outputs: bool) -> Hand:
+        """One row of what the net gave, in the picture's pixels; the outputs of a turned look are left out."""
+        square, mirrored, degrees = view
         keypoints = np.array(result["keypoints"][row], np.float32)
-        matrix = crops.matrix(square, mirrored, self.artefact.size)
+        matrix = crops.matrix(square, mirrored, self.artefact.size, degrees)
         keypoints[:, :2] = geometry.apply(geometry.invert(matrix), keypoints[:, :2])
         along = slice(None, None, -1 if mirrored else 1)
         kept = Outputs(inputs[row][:, along], result["belief_maps"][row][:, along],
-                       result["stages"][row][:, :, along]) if outputs else None
+                       result["stages"][row][:, :, along]) if outputs and not degrees else None
         is_left = int(mirrored) if self.hands == "right" else {"auto": -1, "left": 1, "right": 0}[self.handedness]
         return Hand(keypoints, float(result["presence"][row]), square, kept, is_left)
 
 
 def _as_it_is(searching: Generator) -> Generator[list[tuple], list[Hand], list[Hand]]:
-    """A search that asks for squares of the picture, none of them mirrored."""
+    """A search that asks for squares of the picture as they are."""
     squares = next(searching)
     while True:
-        looks = yield [(square, False) for square in squares]
+        looks = yield [(square, *WAYS[0]) for square in squares]
         try:
             squares = searching.send(looks)
         except StopIteration as done:

@@ -88,4 +88,6 @@ def test_of_looks_that_see_a_left_and_a_right_hand_the_side_that_is_surer_togeth
 
     hand = joined([look(1, 0.5, 60), look(0, 0.4, 0), look(0, 0.45, 0)])
     assert hand.is_left == 0
+    only_with_outputs = joined([look(1, 0.5, 60)._replace(outputs=()), look(0, 0.4, 0), look(0, 0.45, 0)])
+    assert only_with_outputs.is_left == 0 and only_with_outputs.outputs == ()
     np.testing.assert_allclose(hand.keypoints[:, :2], HAND, atol=0.1)

@@ -90,8 +90,8 @@ def test_a_net_is_shown_as_much_around_a_hand_as_it_was_trained_with(boxes):
 
     predictor, cut = predict.Predictor(Close([], []), scales=(1.0,)), predict.crops.cut
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(predict.crops, "cut", lambda picture, square, mirrored, size: shown.append(square) or cut(
-            picture, square, mirrored, size))
+        patch.setattr(predict.crops, "cut", lambda picture, square, *more: shown.append(square) or cut(
+            picture, square, *more))
         predictor(blank(90, 80), boxes)
     # A search comes there from the whole picture, and never looks at less.
     np.testing.assert_allclose(min(shown, key=lambda square: square[2]), geometry.widen(tight, 1.5), atol=0.3)
@@ -205,10 +205,13 @@ class ColourNet:
 
 
 def dotted_hand(x, y, side, left=False, seed=0):
-    """Joints [21, 2] apart from each other in a box of that middle and side, the wrist left of the thumb's tip."""
+    """Joints [21, 2] apart from each other in a box of that middle and side, the wrist at its left, the thumb's tip at
+    its right: there a turn by up to 45 degrees leaves them."""
     grid = np.stack(np.meshgrid(np.linspace(-0.5, 0.5, 5), np.linspace(-0.5, 0.5, 5)), -1).reshape(-1, 2)
     points = grid[np.random.default_rng(seed).permutation(25)[:21]]
-    points[[0, 4]] = points[[0, 4]][np.argsort(points[[0, 4], 0])] + [[-0.02, 0], [0.02, 0]]
+    for joint, end in ((0, np.argmin), (4, np.argmax)):
+        other = end(points[:, 0])
+        points[[joint, other]] = points[[other, joint]]
     return points * side * [-1 if left else 1, 1] + (x, y)
 
 
@@ -405,24 +408,58 @@ def test_a_second_look_is_at_the_mirror_image_and_what_is_wrong_to_one_side_canc
     assert_same_pixels(artefact.inputs[1], artefact.inputs[0][:, ::-1])
 
 
+def turned_crop(square, degrees):
+    """A square that OpenCV turns about its middle, counter-clockwise as it counts."""
+    middle = square[:2] + (square[2] - 1) / 2
+    matrix = cv2.getRotationMatrix2D(middle.astype(float).tolist(), degrees, SIZE / square[2])
+    matrix[:, 2] += (SIZE - 1) / 2 - middle
+    return images.warp(PICTURE, matrix, SIZE)
+
+
+def test_looks_at_one_size_are_plain_in_the_mirror_and_turned_to_either_side_and_see_the_same_hand():
+    artefact = ColourNet()
+    hand = sole(predict.Predictor(artefact, scales=(1, 1, 1, 1))(PICTURE, [BOX]))
+    assert_finds(hand, TRUTH, atol=0.5)
+    assert artefact.batches == [4]
+    square = geometry.widen(BOX)
+    plain = turned_crop(square, 0)
+    for shown, expected in zip(artefact.inputs, (plain, plain[:, ::-1], turned_crop(square, -15),
+                                                 turned_crop(square, 15))):
+        assert_same_pixels(shown, expected)
+
+
+def test_each_way_of_looking_finds_the_hand_in_the_picture(monkeypatch):
+    for way in predict.WAYS:
+        monkeypatch.setattr(predict, "WAYS", (way,))
+        assert_finds(sole(predict.Predictor(ColourNet())(PICTURE, [BOX])), TRUTH, atol=0.5)
+
+
+def test_a_turned_part_of_a_picture_is_that_part_of_the_turned_picture():
+    """Corners of a turned square lie outside the upright one; nothing of them may be missing."""
+    picture = np.random.default_rng(0).integers(0, 256, (150, 200, 3), dtype=np.uint8)
+    for square, degrees in itertools.product([(50, 40, 80.0, 80.0), (-20.5, 90, 100, 100)], (0, 15, -15, 45, 130)):
+        whole = images.warp(picture, predict.crops.matrix(square, False, SIZE, degrees), SIZE)
+        np.testing.assert_array_equal(predict.crops.cut(picture, square, False, SIZE, degrees), whole)
+
+
 def test_a_net_for_right_hands_is_shown_no_mirror_image_and_no_look_twice():
     artefact = MovedNet(right_only=True)
-    predict.Predictor(artefact, handedness="right", scales=(1, 1, 0.86))(PICTURE, [BOX])
-    assert artefact.batches == [2]
+    predict.Predictor(artefact, handedness="right", scales=(1, 0.86, 1, 1, 1, 1))(PICTURE, [BOX])
+    assert artefact.batches == [4]                                     # at 1 plain and turned to either side; at 0.86
     smaller = images.warp(PICTURE, geometry.crop_matrix(geometry.widen(geometry.widen(BOX), 0.86), SIZE), SIZE)
-    assert_same_pixels(artefact.inputs[1], smaller)
+    assert_same_pixels(artefact.inputs[3], smaller)
 
 
-def test_a_hand_in_a_box_is_looked_at_once_and_after_a_search_twice_more_once_in_the_mirror():
+def test_a_hand_in_a_box_is_looked_at_once_and_after_a_search_in_every_way():
     boxed, searched, usual = ColourNet(), ColourNet(), ColourNet()
     predict.Predictor(boxed)(PICTURE, [BOX])
     assert boxed.batches == [1]
     hand = sole(predict.Predictor(searched, scales=(1,))(PICTURE))
     predict.Predictor(usual)(PICTURE)
-    assert usual.batches == [*searched.batches, 2]
-    for shown, scale in ((usual.inputs[0][:, ::-1], 1.0), (usual.inputs[1], 1.16)):
-        matrix = geometry.crop_matrix(geometry.widen(hand.box, scale), SIZE)
-        assert_same_pixels(shown, images.warp(PICTURE, matrix, SIZE))
+    assert usual.batches == [*searched.batches, 3]                      # it has seen it as it is
+    plain = turned_crop(hand.box, 0)
+    for shown, expected in zip(usual.inputs, (plain[:, ::-1], turned_crop(hand.box, -15), turned_crop(hand.box, 15))):
+        assert_same_pixels(shown, expected)
 
 
 class OneSidedNet(ColourNet):
@@ -456,6 +493,25 @@ def test_what_the_net_saw_in_the_mirror_comes_back_as_the_picture_has_it():
     row, column = np.unravel_index(hand.outputs.belief_maps[..., 8].argmax(), (SIZE, SIZE))
     there = geometry.apply(geometry.invert(geometry.crop_matrix(hand.box, SIZE)), np.array([[column, row]], float))
     np.testing.assert_allclose(there[0], TRUTH[8], atol=4)
+
+
+class TurnedNet(ColourNet):
+    """Surer of a hand whose wrist lies lower than it does in the picture, seen from the middle."""
+
+    def __call__(self, inputs):
+        result = super().__call__(inputs)
+        share = np.where(result["keypoints"][:, 0, 1] > self.level, 1.0, 0.5)
+        keypoints = result["keypoints"] * np.stack([np.ones_like(share), np.ones_like(share), share], 1)[:, None]
+        return {**result, "keypoints": keypoints, "presence": keypoints[..., 2].mean(1)}
+
+
+def test_the_outputs_are_of_a_look_as_the_picture_lies_even_where_a_turned_one_is_surer():
+    artefact = TurnedNet()
+    artefact.level = geometry.apply(geometry.crop_matrix(geometry.widen(BOX), SIZE), TRUTH[:1])[0, 1] + 2
+    plain, turned = (sole(predict.Predictor(artefact, scales=scales)(PICTURE, [BOX], outputs=True))
+                     for scales in ((1,), (1, 1, 1, 1)))
+    assert turned.presence > plain.presence + 0.05
+    np.testing.assert_array_equal(turned.outputs.belief_maps, plain.outputs.belief_maps)
 
 
 def test_a_scale_at_which_the_net_knows_no_hand_does_not_count():

@@ -69,9 +69,9 @@ def define(values: flags.FlagValues = flags.FLAGS) -> None:
                        flag_values=values)
     flags.DEFINE_enum("handedness", "auto", ["auto", "left", "right"], "Where it is known of all hands. A net trained "
                       "on right hands tries both with auto.", flag_values=values)
-    flags.DEFINE_multi_float("scale", None, "Crop size in multiples of the usual one; repeat it for more looks, every "
-                             "second one in the mirror, and each joint is where most looks see it. By default one look "
-                             "in a box, three after a search.",
+    flags.DEFINE_multi_float("scale", None, "Crop size in multiples of the usual one; repeat it for more looks: a size "
+                             "that comes again is looked at in the mirror, then turned to either side, and each joint "
+                             "is where most looks see it. By default one look in a box, four after a search.",
                              lower_bound=0.1, upper_bound=10, flag_values=values)
     flags.DEFINE_integer("batchsize", 16, "Crops that go through the net at a time.", lower_bound=1, flag_values=values)
     flags.DEFINE_string("output_dir", None, "Folder for the pictures, made where it is missing; by default 'out', with "
