@@ -22,7 +22,6 @@ SETTLED = 0.06   # a square that would move or grow by less than this share of i
 SAME = 0.5       # two finds of which one covers this share of the other are one hand
 SURE = 0.4       # joints below this share of the better joints' score do not say where the hand is
 FAR = 2.5        # nor do those farther out than this many times the median distance from the middle
-DOUBT = 0.75     # by how much a square is wider where no joint could be trusted: they may lie outside of what was seen
 
 
 def find(width: int, height: int, input_size: int, *, max_hands: int = 1,
@@ -77,8 +76,7 @@ class _Place:
     def moves(self, width: int, height: int) -> bool:
         """Put the square around what was seen, and say whether that changes what one sees of the picture."""
         before, side_before = self.square, self.side
-        doubt = DOUBT * (1 - trusted(self.look.keypoints).mean())
-        self.square = geometry.widen(joint_box(self.look.keypoints), self.crop_factor * (1 + doubt))
+        self.square = geometry.widen(joint_box(self.look.keypoints), self.crop_factor)
         if self.square[2] < SHRINK * side_before:
             self.square = geometry.widen(self.square, SHRINK * side_before / self.square[2])
         self.side = side = self.square[2]
@@ -124,26 +122,21 @@ def _centres(length: int, side: float) -> np.ndarray:
 
 
 def joint_box(keypoints: np.ndarray) -> np.ndarray:
-    """The tight box around the joints that are `trusted`: x, y, w, h in px, float32 [4].
+    """The tight box around the joints that can be trusted to lie on one hand.
+
+    Left out are joints that score far less than the others, and those that lie far from them.
 
     Args:
         keypoints: float [J, 3], x, y in px and score.
-    """
-    return geometry.tight_box(keypoints[:, :2], trusted(keypoints))
 
-
-def trusted(keypoints: np.ndarray) -> np.ndarray:
-    """Which joints can be trusted to lie on one hand, bool [J].
-
-    Not those that score far less than the others, and those that lie far from them.
-
-    Args:
-        keypoints: float [J, 3], x, y in px and score.
+    Returns:
+        float32 [4]: x, y, w, h in px.
     """
     points, scores = np.asarray(keypoints[:, :2], np.float64), keypoints[:, 2]
     sure = scores >= SURE * np.quantile(scores, 0.75)
     distance = np.linalg.norm(points - np.median(points[sure], axis=0), axis=1)
-    return sure & (distance <= FAR * np.median(distance[sure]))
+    near = distance <= FAR * np.median(distance[sure])
+    return geometry.tight_box(points, sure & near)
 
 
 def strongest(looks: Sequence, count: int) -> list:

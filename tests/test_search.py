@@ -198,20 +198,6 @@ def test_a_window_in_which_only_a_fingertip_was_seen_does_not_lead_into_it():
     np.testing.assert_allclose(found.keypoints[:, :2], truth)
 
 
-def test_joints_that_cannot_be_trusted_widen_the_square_for_they_may_lie_outside_of_it():
-    """Seven of 21 joints are guesses: the square is as much wider as a third of DOUBT says, about the same middle."""
-    truth = hand_at(640, 360, 200)
-    sure = np.arange(21) < 14
-
-    def net(square):
-        return Look(np.column_stack([truth, np.where(sure, 0.8, 0.05)]), 0.55, square)
-
-    _, rounds = run(1280, 720, net)
-    box = geometry.tight_box(truth, sure)
-    expected = geometry.widen(box, geometry.CROP_FACTOR * (1 + search.DOUBT / 3))
-    np.testing.assert_allclose(rounds[-1], expected[None], rtol=1e-5)
-
-
 @pytest.mark.parametrize("too_large", [1.5, 2.5, 3.2])
 def test_a_hand_that_looked_larger_in_its_window_is_not_lost(too_large):
     truth = hand_at(640, 360, 100)
