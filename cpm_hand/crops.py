@@ -43,11 +43,10 @@ def cut(picture: np.ndarray, square, mirrored: bool, size: int, degrees: float =
     Returns:
         uint8 [size, size, 3].
     """
-    to_input, scale = matrix(square, mirrored, size, degrees), size / float(square[2])
-    angle = math.radians(degrees)
-    around = geometry.widen(square, abs(math.cos(angle)) + abs(math.sin(angle)))  # the upright square it lies in
-    rows, columns = (_span(float(start), float(around[2]), scale, length)
-                     for start, length in zip(around[1::-1], picture.shape))
+    to_input, side, angle = matrix(square, mirrored, size, degrees), float(square[2]), math.radians(degrees)
+    corners = side * (abs(math.cos(angle)) + abs(math.sin(angle)) - 1) / 2     # how far a turned one's stand out
+    rows, columns = (_span(float(start) - corners, side + 2 * corners, size / side, length)
+                     for start, length in zip(square[1::-1], picture.shape))
     part = picture[rows, columns]
     if 0 in part.shape:  # the square lies beside the picture
         return images.warp(picture, to_input, size)

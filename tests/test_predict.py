@@ -462,24 +462,28 @@ def test_a_hand_in_a_box_is_looked_at_once_and_after_a_search_in_every_way():
         assert_same_pixels(shown, expected)
 
 
-class OneSidedNet(ColourNet):
-    """As sure as `shares` say of what lies in each square, by whether it is shown as it is or mirrored."""
+class UnevenNet(ColourNet):
+    """As sure of each square as `share` says of the keypoints [N, 21, 3] that it sees in it: [N], 0 to 1."""
 
-    def __init__(self, shares):
+    def __init__(self, share):
         super().__init__()
-        self.shares = shares
+        self.share = share
 
     def __call__(self, inputs):
         result = super().__call__(inputs)
-        # The hand's wrist lies left of the tip of its thumb unless it is mirrored.
         keypoints = result["keypoints"].copy()
-        mirrored = keypoints[:, 0, 0] > keypoints[:, 4, 0]
-        keypoints[..., 2] *= np.where(mirrored, self.shares[1], self.shares[0])[:, None]
+        keypoints[..., 2] *= self.share(keypoints)[:, None]
         return {**result, "keypoints": keypoints, "presence": keypoints[..., 2].mean(1)}
 
 
+def one_sided_net():
+    """It is 0.3 sure of a hand as the picture has it, whose wrist lies left of its thumb's tip, and 0.9 of its mirror
+    image."""
+    return UnevenNet(lambda keypoints: np.where(keypoints[:, 0, 0] > keypoints[:, 4, 0], 0.9, 0.3))
+
+
 def test_the_threshold_is_for_what_all_looks_say_together():
-    artefact = OneSidedNet((0.3, 0.9))
+    artefact = one_sided_net()
     assert predict.Predictor(artefact, scales=(1,), threshold=0.4)(PICTURE) == []
     hand = sole(predict.Predictor(artefact, scales=(1, 1), threshold=0.4)(PICTURE))
     assert_finds(hand._replace(presence=1.0), TRUTH, atol=0.5)
@@ -488,26 +492,16 @@ def test_the_threshold_is_for_what_all_looks_say_together():
 
 
 def test_what_the_net_saw_in_the_mirror_comes_back_as_the_picture_has_it():
-    hand = sole(predict.Predictor(OneSidedNet((0.3, 0.9)), scales=(1, 1))(PICTURE, [BOX], outputs=True))
+    hand = sole(predict.Predictor(one_sided_net(), scales=(1, 1))(PICTURE, [BOX], outputs=True))
     assert_same_pixels(hand.outputs.input, images.warp(PICTURE, geometry.crop_matrix(hand.box, SIZE), SIZE))
     row, column = np.unravel_index(hand.outputs.belief_maps[..., 8].argmax(), (SIZE, SIZE))
     there = geometry.apply(geometry.invert(geometry.crop_matrix(hand.box, SIZE)), np.array([[column, row]], float))
     np.testing.assert_allclose(there[0], TRUTH[8], atol=4)
 
 
-class TurnedNet(ColourNet):
-    """Surer of a hand whose wrist lies lower than it does in the picture, seen from the middle."""
-
-    def __call__(self, inputs):
-        result = super().__call__(inputs)
-        share = np.where(result["keypoints"][:, 0, 1] > self.level, 1.0, 0.5)
-        keypoints = result["keypoints"] * np.stack([np.ones_like(share), np.ones_like(share), share], 1)[:, None]
-        return {**result, "keypoints": keypoints, "presence": keypoints[..., 2].mean(1)}
-
-
 def test_the_outputs_are_of_a_look_as_the_picture_lies_even_where_a_turned_one_is_surer():
-    artefact = TurnedNet()
-    artefact.level = geometry.apply(geometry.crop_matrix(geometry.widen(BOX), SIZE), TRUTH[:1])[0, 1] + 2
+    wrist_y = geometry.apply(geometry.crop_matrix(geometry.widen(BOX), SIZE), TRUTH[:1])[0, 1]
+    artefact = UnevenNet(lambda keypoints: np.where(keypoints[:, 0, 1] > wrist_y + 2, 1.0, 0.5))
     plain, turned = (sole(predict.Predictor(artefact, scales=scales)(PICTURE, [BOX], outputs=True))
                      for scales in ((1,), (1, 1, 1, 1)))
     assert turned.presence > plain.presence + 0.05
