@@ -13,9 +13,9 @@ from cpm_hand.looks import Hand, Outputs, joined
 THRESHOLD = 0.3
 BATCH_SIZE = 16
 HANDEDNESS = ("auto", "left", "right")
-# Crop sizes of the looks at a hand, in multiples of the usual one. After a search, which has shown the net dozens of
-# squares already, three looks more cost little; looks at a hand agree, looks at something else do not, and score less.
-IN_A_BOX, AFTER_A_SEARCH = (1.0,), (1.0,) * 4
+# Crop sizes of the looks at a square, in multiples of it. After a search, which has shown the net dozens of squares
+# already, more looks cost little; looks at a hand agree, looks at something else do not, and score less.
+IN_A_BOX, WHILE_SEARCHING, AFTER_A_SEARCH = (1.0,), (1.0,), (1.0,) * 4
 # How the looks at a hand in crops of one size differ: whether in the mirror, and turned by how many degrees.
 WAYS = ((False, 0.0), (True, 0.0), (False, 15.0), (False, -15.0))
 
@@ -134,34 +134,35 @@ class Predictor:
             scales = self.crop_scales(True)
             return self._run(pictures, [self._look_at(around, scales) for around in squares], outputs)
         # What the threshold is for is what all looks say together: until then nothing is dropped.
-        found = self._run(pictures, [_as_it_is(search.find(picture.shape[1], picture.shape[0], self.artefact.size,
-                                                           max_hands=self.max_hands,
-                                                           crop_factor=self.crop_factor)) for picture in pictures])
-        again = self._run(pictures, [
-            self._look_at([hand.box for hand in hands], self.crop_scales(False), None if outputs else hands)
-            for hands in found], outputs)
+        sizes = [(picture.shape[1], picture.shape[0]) for picture in pictures]
+        found = self._run(pictures, [
+            self._following(search.find(*size, self.artefact.size, max_hands=self.max_hands,
+                                        crop_factor=self.crop_factor), WHILE_SEARCHING) for size in sizes])
+        settled = self._run(pictures, [
+            self._following(search.settle(hands, *size, crop_factor=self.crop_factor), self.crop_scales(False))
+            for hands, size in zip(found, sizes)], outputs)
         # Two places may turn out to show the same hand.
         return [[hand for hand in search.strongest(hands, self.max_hands) if hand.presence >= self.threshold]
-                for hands in again]
+                for hands in settled]
 
-    def _look_at(self, squares, scales: tuple[float, ...],
-                 seen: list[Hand] | None = None) -> Generator[list[tuple], list[Hand], list[Hand]]:
-        """Ask for each square at all scales, in as many ways as each is named, and join what is seen of its hand.
-
-        Args:
-            squares: x, y, w, h in px.
-            scales: multiples of them.
-            seen: what is known to be seen in the squares themselves, which are then not asked for.
-        """
+    def _look_at(self, squares, scales: tuple[float, ...]) -> Generator[list[tuple], list[Hand], list[Hand]]:
+        """Ask for each square at all scales, in as many ways as each is named, and join what is seen of its hand."""
         # A net of right hands is shown each of its looks in the mirror anyway.
         ways = [way for way in WAYS if self.hands == "both" or not way[0]]
         views = [(scale, *way) for scale in dict.fromkeys(scales) for way in ways[:scales.count(scale)]]
-        known = seen is not None and (1.0, *WAYS[0]) in views
-        if known:
-            views.remove((1.0, *WAYS[0]))
         looks = iter((yield [(geometry.widen(square, scale), *way) for square in squares for scale, *way in views]))
-        return [joined(([seen[number]] if known else []) + [next(looks) for _ in views])
-                for number in range(len(squares))]
+        return [joined([next(looks) for _ in views]) for _ in squares]
+
+    def _following(self, searching: Generator,
+                   scales: tuple[float, ...]) -> Generator[list[tuple], list[Hand], list[Hand]]:
+        """A search, each of whose squares is looked at in all scales."""
+        squares = next(searching)
+        while True:
+            looks = yield from self._look_at(squares, scales)
+            try:
+                squares = searching.send(looks)
+            except StopIteration as done:
+                return done.value
 
     def _run(self, pictures: list[np.ndarray], asking: list[Generator], outputs: bool = False) -> list[list[Hand]]:
         """Show the net what each picture's generator asks for, all of them together, until each has its answer.
@@ -210,14 +211,3 @@ class Predictor:
                        result["stages"][row][:, :, along]) if outputs and not degrees else None
         is_left = int(mirrored) if self.hands == "right" else {"auto": -1, "left": 1, "right": 0}[self.handedness]
         return Hand(keypoints, float(result["presence"][row]), square, kept, is_left)
-
-
-def _as_it_is(searching: Generator) -> Generator[list[tuple], list[Hand], list[Hand]]:
-    """A search that asks for squares of the picture as they are."""
-    squares = next(searching)
-    while True:
-        looks = yield [(square, *WAYS[0]) for square in squares]
-        try:
-            squares = searching.send(looks)
-        except StopIteration as done:
-            return done.value

@@ -1,8 +1,8 @@
-"""Where to look for hands in a whole picture: everywhere, then again around what was found.
+"""Where to look for hands in a whole picture: everywhere, again around what was found, and at last wider around that.
 
-Nothing here runs a net. `find` is a generator: it yields squares to look at and is sent what was seen in each, so
-that whoever runs the net can put the squares of many pictures into one batch. What was seen is anything with
-`keypoints` [J, 3] (x, y in px of the picture, score) and `presence`, such as a `looks.Hand`.
+Nothing here runs a net. `find` and `settle` are generators: they yield squares to look at and are sent what was seen in
+each, so that whoever runs the net can put the squares of many pictures into one batch. What was seen is anything with
+`keypoints` [J, 3] (x, y in px of the picture, score), `presence` and `box`, such as a `looks.Hand`.
 """
 
 import math
@@ -22,6 +22,9 @@ SETTLED = 0.06   # a square that would move or grow by less than this share of i
 SAME = 0.5       # two finds of which one covers this share of the other are one hand
 SURE = 0.4       # joints below this share of the better joints' score do not say where the hand is
 FAR = 2.5        # nor do those farther out than this many times the median distance from the middle
+
+WIDER = (1.0, 1.25, 1.5)  # sides of the squares that a find is settled among, over the one that it was found in
+RATHER = 0.05    # presence that a look in a square of the usual width around the joints may lack
 
 
 def find(width: int, height: int, input_size: int, *, max_hands: int = 1,
@@ -66,6 +69,42 @@ def find(width: int, height: int, input_size: int, *, max_hands: int = 1,
     return strongest(looks or in_windows, max_hands)
 
 
+def settle(hands: Sequence, width: int, height: int, *,
+           crop_factor: float = geometry.CROP_FACTOR) -> Generator[np.ndarray, Sequence, list]:
+    """Look at what was found in wider squares too, and once more around the joints that were seen then.
+
+    A square that cuts off a finger keeps doing so: the net says of the finger that it is not there, and the next square
+    lies around the others. The wider squares show it.
+
+    Args:
+        hands: what `find` returned.
+        width: of the picture, px.
+        height: of the picture, px.
+        crop_factor: as for `find`.
+
+    Yields:
+        float32 [N, 4], as `find` does.
+
+    Returns:
+        For each hand what was seen around its joints, unless what was seen before was clearly surer.
+    """
+    looks = yield np.stack([geometry.widen(hand.box, times) for hand in hands for times in WIDER])
+    surest = []
+    for first in range(0, len(looks), len(WIDER)):
+        own = joint_box(looks[first].keypoints)             # a wider square may show another hand, too
+        surest.append(max((look for look in looks[first:first + len(WIDER)]
+                           if overlap(joint_box(look.keypoints), own) >= SAME), key=lambda look: look.presence))
+    squares = [geometry.widen(joint_box(look.keypoints), crop_factor) for look in surest]
+    around = yield np.stack([square if _shows(square, width, height) else look.box
+                             for square, look in zip(squares, surest)])
+    return [last if last.presence >= look.presence - RATHER else look for last, look in zip(around, surest)]
+
+
+def _shows(square, width: int, height: int) -> bool:
+    """Whether a square shows some of the picture, and not next to nothing but what lies around it."""
+    return geometry.touches(square, width, height) and square[2] <= geometry.LARGEST * max(width, height)
+
+
 class _Place:
     """What was seen last at one place, and the square that it was seen in; None where that was a window."""
 
@@ -80,7 +119,7 @@ class _Place:
         if self.square[2] < SHRINK * side_before:
             self.square = geometry.widen(self.square, SHRINK * side_before / self.square[2])
         self.side = side = self.square[2]
-        if not geometry.touches(self.square, width, height) or side > geometry.LARGEST * max(width, height):
+        if not _shows(self.square, width, height):
             return False
         if before is None:
             self.first_side = side

@@ -456,9 +456,10 @@ def test_a_hand_in_a_box_is_looked_at_once_and_after_a_search_in_every_way():
     assert boxed.batches == [1]
     hand = sole(predict.Predictor(searched, scales=(1,))(PICTURE))
     predict.Predictor(usual)(PICTURE)
-    assert usual.batches == [*searched.batches, 3]                      # it has seen it as it is
-    plain = turned_crop(hand.box, 0)
-    for shown, expected in zip(usual.inputs, (plain[:, ::-1], turned_crop(hand.box, -15), turned_crop(hand.box, 15))):
+    # In three squares, and in the one around the joints that were seen then.
+    assert usual.batches == [*searched.batches[:-2], 12, 4]
+    for shown, expected in zip(usual.inputs, (turned_crop(hand.box, 0), turned_crop(hand.box, 0)[:, ::-1],
+                                              turned_crop(hand.box, -15), turned_crop(hand.box, 15)), strict=True):
         assert_same_pixels(shown, expected)
 
 
@@ -529,8 +530,8 @@ def test_at_other_scales_too_hands_come_the_strongest_first_once_and_above_the_t
     picture = dots(480, 240, truths)
     whole = predict.Predictor(ColourNet(), max_hands=3)(picture)
     assert len(whole) == 2
-    lost = predict.Predictor(ColourNet(part=(0.4, 0.95)), max_hands=3, scales=(2.0,))(picture)
-    assert lost == []                                                  # a hand of 23 % of the input is unknown
+    lost = predict.Predictor(ColourNet(part=(0.4, 0.95)), max_hands=3, scales=(4.0,))(dots(480, 240, truths[:1]))
+    assert lost == []                                                  # a hand of 11 % of the input is unknown
     far = predict.Predictor(ColourNet(part=(0.1, 0.95)), max_hands=3, scales=(4.0,), threshold=0.0)(picture)
     assert len(far) == 2
     boxes = [search.joint_box(hand.keypoints) for hand in far]

@@ -15,7 +15,7 @@ class Look(NamedTuple):
 
     keypoints: np.ndarray
     presence: float
-    square: np.ndarray
+    box: np.ndarray
 
 
 def hand_at(x, y, side, seed=0):
@@ -62,7 +62,7 @@ def test_squares_are_as_wide_around_the_joints_as_the_net_wants_them():
     truth = hand_at(600, 300, 200)
     for factor in (1.5, 2.2, 3.0):
         (found,), _ = run(1280, 720, fitted_net([truth]), crop_factor=factor)
-        assert found.square[2] == pytest.approx(factor * np.ptp(truth, axis=0).max(), rel=0.02)
+        assert found.box[2] == pytest.approx(factor * np.ptp(truth, axis=0).max(), rel=0.02)
 
 
 @pytest.mark.parametrize("side", [90, 150, 320, 500, 680])
@@ -73,7 +73,7 @@ def test_a_hand_of_any_size_anywhere_is_found_at_the_size_that_nets_are_trained_
         truth = hand_at(x, y, side, seed)
         (found,), rounds = run(1280, 720, fitted_net([truth]))
         np.testing.assert_allclose(found.keypoints[:, :2], truth, atol=1e-9)
-        assert found.square[2] == pytest.approx(2.2 * np.ptp(truth, axis=0).max(), rel=0.1)
+        assert found.box[2] == pytest.approx(2.2 * np.ptp(truth, axis=0).max(), rel=0.1)
         assert 2 <= len(rounds) <= 1 + search.ROUNDS
 
 
@@ -212,7 +212,7 @@ def test_a_hand_that_looked_larger_in_its_window_is_not_lost(too_large):
 
     (found,), _ = run(1280, 720, look)
     np.testing.assert_allclose(found.keypoints[:, :2], truth)
-    assert found.square[2] < 1.3 * 2.2 * 100
+    assert found.box[2] < 1.3 * 2.2 * 100
 
 
 def test_there_is_always_a_find_even_beside_the_picture():
@@ -220,6 +220,64 @@ def test_there_is_always_a_find_even_beside_the_picture():
         return Look(np.column_stack([hand_at(-900, -900, 50), np.full(21, 0.1)]), 0.1, square)
 
     assert len(run(640, 480, beside)[0]) == 1
+
+
+def settled(hands, look, crop_factor=2.2):
+    """What `settle` makes of hands that were found."""
+    generator = search.settle(hands, 1280, 720, crop_factor=crop_factor)
+    squares = next(generator)
+    while True:
+        try:
+            squares = generator.send([look(square) for square in squares])
+        except StopIteration as done:
+            return done.value
+
+
+def test_a_finger_that_its_square_cuts_off_is_found_in_a_wider_one():
+    truth = hand_at(600, 300, 200)
+    truth[17:] = [(x, 300) for x in (745, 760, 775, 790)]
+    net, narrow = fitted_net([truth]), geometry.square_box((600, 300), 1.4 * 200)
+    cut_off = net(narrow)
+    assert (cut_off.keypoints[:, 2] < 0.1).nonzero()[0].tolist() == [17, 18, 19, 20]
+    again = geometry.widen(search.joint_box(cut_off.keypoints), 1.4)
+    assert again[0] + again[2] < 745                                  # as it is, the search stays where it is
+    hand, = settled([cut_off], net, crop_factor=1.4)
+    np.testing.assert_allclose(hand.keypoints[:, :2], truth)
+    assert hand.box[2] == pytest.approx(1.4 * np.ptp(truth, axis=0).max(), rel=0.02)
+
+
+def test_each_hand_is_settled_for_itself_though_a_wider_square_shows_a_surer_one_beside_it():
+    truth, beside = hand_at(400, 300, 100), hand_at(530, 300, 100)
+    net = fitted_net([truth])
+
+    def look(square):
+        if square[2] < 1.2 * 220:
+            return net(square)
+        return Look(np.column_stack([beside, np.ones(21)]), 1.0, square)
+
+    found = net(geometry.square_box((400, 300), 220))
+    for hand in settled([found, found], look):
+        np.testing.assert_allclose(hand.keypoints[:, :2], truth)
+
+
+@pytest.mark.parametrize(("presence", "counts"), [(0.86, True), (0.84, False)])
+def test_the_look_around_the_joints_counts_unless_what_was_seen_before_is_clearly_surer(presence, counts):
+    truth = hand_at(640, 360, 100)
+
+    def look(square):
+        sure = presence if square[2] < 219 else 0.9                  # the last square is the smallest
+        return Look(np.column_stack([truth, np.full(21, sure)]), sure, square)
+
+    hand, = settled([look(geometry.square_box((640, 360), 240))], look, crop_factor=2.0)
+    assert (hand.presence == presence) is counts
+
+
+def test_a_hand_that_runs_out_of_the_picture_is_settled_where_it_was():
+    def beside(square):
+        return Look(np.column_stack([hand_at(-3000, -3000, 50), np.full(21, 0.3)]), 0.3, square)
+
+    hand, = settled([beside(geometry.square_box((640, 360), 200))], beside)
+    assert hand.box[2] == pytest.approx(200)
 
 
 def test_joints_that_nobody_believes_in_do_not_say_where_the_hand_is():
