@@ -22,8 +22,8 @@ SETTLED = 0.06   # a square that would move or grow by less than this share of i
 SAME = 0.5       # two finds of which one covers this share of the other are one hand
 SURE = 0.4       # joints below this share of the better joints' score do not say where the hand is
 FAR = 2.5        # nor do those farther out than this many times the median distance from the middle
-
 WIDER = (1.0, 1.25, 1.5)  # sides of the squares that a find is settled among, over the one that it was found in
+COST = 0.1       # presence that such a look loses per side: of wide squares a net is a little surer than it is right
 RATHER = 0.05    # presence that a look in a square of the usual width around the joints may lack
 
 
@@ -91,9 +91,11 @@ def settle(hands: Sequence, width: int, height: int, *,
     looks = yield np.stack([geometry.widen(hand.box, times) for hand in hands for times in WIDER])
     surest = []
     for first in range(0, len(looks), len(WIDER)):
-        own = joint_box(looks[first].keypoints)             # a wider square may show another hand, too
-        surest.append(max((look for look in looks[first:first + len(WIDER)]
-                           if overlap(joint_box(look.keypoints), own) >= SAME), key=lambda look: look.presence))
+        own = joint_box(looks[first].keypoints)
+        worth = [look.presence - COST * (times - 1) if overlap(joint_box(look.keypoints), own) >= SAME
+                 else -np.inf                                         # a wider square may show another hand, too
+                 for look, times in zip(looks[first:], WIDER)]
+        surest.append(looks[first + int(np.argmax(worth))])
     squares = [geometry.widen(joint_box(look.keypoints), crop_factor) for look in surest]
     around = yield np.stack([square if _shows(square, width, height) else look.box
                              for square, look in zip(squares, surest)])
