@@ -47,8 +47,12 @@ def fitted_net(hands):
 
 def run(width, height, look, **settings):
     """What the search finds, and the squares of each round."""
-    generator, rounds = search.find(width, height, SIZE, **settings), []
-    seen = None
+    return drive(search.find(width, height, SIZE, **settings), look)
+
+
+def drive(generator, look):
+    """What a search returns that is sent what `look` sees in its squares, and the squares of each round."""
+    seen, rounds = None, []
     while True:
         try:
             squares = generator.send(seen)
@@ -224,13 +228,7 @@ def test_there_is_always_a_find_even_beside_the_picture():
 
 def settled(hands, look, crop_factor=2.2):
     """What `settle` makes of hands that were found."""
-    generator = search.settle(hands, 1280, 720, crop_factor=crop_factor)
-    squares = next(generator)
-    while True:
-        try:
-            squares = generator.send([look(square) for square in squares])
-        except StopIteration as done:
-            return done.value
+    return drive(search.settle(hands, 1280, 720, crop_factor=crop_factor), look)[0]
 
 
 def test_a_finger_that_its_square_cuts_off_is_found_in_a_wider_one():
