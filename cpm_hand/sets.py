@@ -1,4 +1,4 @@
-"""From `NAME=DIR[:WEIGHT]` to what a run learns from: read, limit, split, mix."""
+"""From `NAME=DIR[:WEIGHT[:CROP_FACTOR]]` to what a run learns from: read, limit, split, mix."""
 
 import logging
 import os
@@ -23,11 +23,13 @@ class Source(NamedTuple):
         name: row of `datasets.DATASETS`.
         folder: where it lies.
         weight: its share of the pictures; None is its size.
+        crop_factor: of this set's crops; None is the run's.
     """
 
     name: str
     folder: str
     weight: float | None
+    crop_factor: float | None = None
 
 
 class Choice(NamedTuple):
@@ -57,17 +59,19 @@ class Choice(NamedTuple):
 
 
 def parse(texts: list[str], flag: str = "data") -> list[Source]:
-    """Read `NAME=DIR` or `NAME=DIR:WEIGHT`; a colon that no number follows belongs to the folder.
+    """Read `NAME=DIR`, `NAME=DIR:WEIGHT` or `NAME=DIR:WEIGHT:CROP_FACTOR`.
+
+    A colon that no number follows belongs to the folder.
 
     Args:
         texts: one for each set.
         flag: whose values they are, for errors.
 
     Raises:
-        ValueError: not of that form, an unknown name, or a weight that is not positive.
+        ValueError: not of that form, an unknown name, a weight that is not positive, or a crop factor outside 1 to 10.
 
     >>> parse(["cmu_synth=/data/synth:0.5"])
-    [Source(name='cmu_synth', folder='/data/synth', weight=0.5)]
+    [Source(name='cmu_synth', folder='/data/synth', weight=0.5, crop_factor=None)]
     """
     sources = []
     for text in texts:
@@ -78,18 +82,22 @@ def parse(texts: list[str], flag: str = "data") -> list[Source]:
         if name not in datasets.DATASETS:
             raise ValueError(f"--{flag}={text}: unknown dataset '{name}'; the datasets are "
                              f"{', '.join(sorted(datasets.DATASETS))}.")
-        head, colon, tail = folder.rpartition(":")
-        weight = None
-        if colon:
+        numbers = []
+        while len(numbers) < 2 and ":" in folder:
+            head, _, tail = folder.rpartition(":")
             try:
-                folder, weight = head, float(tail)
+                numbers.insert(0, float(tail))
             except ValueError:
-                pass  # a folder's own colon
+                break  # a folder's own colon
+            folder = head
+        weight, crop_factor = (*numbers, None, None)[:2]
         if not folder:
             raise ValueError(f"--{flag}={text}: no folder between '=' and ':'.")
         if weight is not None and not 0 < weight < float("inf"):
-            raise ValueError(f"--{flag}={text}: the weight must be a positive number, got {tail}.")
-        sources.append(Source(name, folder, weight))
+            raise ValueError(f"--{flag}={text}: the weight must be a positive number, got {weight:g}.")
+        if crop_factor is not None and not 1 <= crop_factor <= 10:
+            raise ValueError(f"--{flag}={text}: the crop factor, behind the weight, is 1 to 10, got {crop_factor:g}.")
+        sources.append(Source(name, folder, weight, crop_factor))
     return sources
 
 
@@ -188,4 +196,7 @@ def _read(source: Source, choice: Choice) -> Labels:
                        read.num_hands)
     if not read.num_hands:
         raise ValueError(f"{source.folder}: no usable hand in it.")
-    return read
+    if source.crop_factor is None:
+        return read
+    factor = source.crop_factor / choice.crop_factor  # the loader widens all boxes by the run's own
+    return read._replace(boxes=np.stack([geometry.widen(box, factor) for box in read.boxes]))

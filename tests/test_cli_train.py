@@ -68,6 +68,7 @@ def write_label(folder, number, **changes):
     (["--data=cmu_synth"], "expected NAME=DIR or NAME=DIR:WEIGHT"),
     (["--data=freihand=x"], "unknown dataset 'freihand'; the datasets are cmu_manual, cmu_panoptic, cmu_synth"),
     (["--data=cmu_synth=x:0"], "the weight must be a positive number, got 0"),
+    (["--data=cmu_synth=x:1:0.9"], "the crop factor, behind the weight, is 1 to 10, got 0.9"),
     (["--datapath=x", "--max_minutes=1", "--deterministic"], "--max_minutes=1 goes by the clock"),
     (["--datapath=x", "--input-width=64", "--input-height=32"], "--input-width=64 and --input-height=32 must be equal"),
 ])
@@ -355,6 +356,24 @@ def test_a_run_says_how_many_joints_a_narrow_crop_of_cropped_pictures_cuts_off(h
             lost = [np.mean(~data.training(row, 0)[3]) for row in range(24)]
             share, count = 100 * np.mean(lost), np.count_nonzero(lost)
             assert told[0].startswith(f"{text}{share:.0f} % of the joints, in {count} hands")
+
+
+def test_a_set_may_have_a_crop_factor_of_its_own(hands):
+    from cpm_hand import sets
+    own = sets.prepare(sets.parse([f"cmu_synth={hands}:1", f"cmu_synth={hands}:3:2.2"]), [], sets.Choice(
+        size=32, batch_size=4, augmentation="none", validation_fraction=0, crop_factor=1.1)).training
+    for rows, factor in ((range(24), 1.1), (range(24, 48), 2.2)):
+        alone = sets.prepare(sets.parse([f"cmu_synth={hands}"]), [], sets.Choice(
+            size=32, batch_size=4, augmentation="none", validation_fraction=0, crop_factor=factor)).training
+        for row in rows:
+            np.testing.assert_allclose(own.matrix(None, row), alone.matrix(None, row % 24), atol=1e-5)
+
+
+def test_numbers_behind_a_folder_are_its_weight_and_its_crop_factor():
+    from cpm_hand import sets
+    for text, expected in (("a", ("a", None, None)), ("a:2", ("a", 2, None)), ("a:2:1.4", ("a", 2, 1.4)),
+                           ("a:b", ("a:b", None, None)), ("a:b:2", ("a:b", 2, None)), ("1:2:3", ("1", 2, 3))):
+        assert sets.parse([f"coco={text}"])[0][1:] == expected, text
 
 
 def plain_keras_file(channels):

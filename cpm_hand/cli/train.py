@@ -17,9 +17,9 @@ from cpm_hand.cli.command import quiet_tensorflow, run_main
 
 _DATAPATH = flags.DEFINE_string("datapath", None, "CMU's hand_labels_synth; short for --data=cmu_synth=DIR.")
 _DATA = flags.DEFINE_multi_string(
-    "data", [], "NAME=DIR[:WEIGHT] of a training set; repeat to mix sets. WEIGHT is a set's share of the pictures; "
-    "without any, each picture is shown alike. Flags of a flagfile and of the command line add up. Names: "
-    "cmu_synth, cmu_manual, cmu_panoptic, coco.")
+    "data", [], "NAME=DIR[:WEIGHT[:CROP_FACTOR]] of a training set; repeat to mix sets. WEIGHT is a set's share of the "
+    "pictures; without any, each picture is shown alike. CROP_FACTOR is --crop_factor for this set alone. Flags of a "
+    "flagfile and of the command line add up. Names: cmu_synth, cmu_manual, cmu_panoptic, coco.")
 _VALIDATION_FRACTION = flags.DEFINE_float(
     "validation_fraction", 0.05, "Share of the source photographs and videos held back, chosen by a hash of their "
     "names.", lower_bound=0, upper_bound=0.9)
