@@ -148,10 +148,7 @@ def _calibration(data: str | None, size: int, description: Description) -> np.nd
         return parity.rendered(size, NUM_CALIBRATION, seed=1).images  # others than those it is compared on
     choice = sets.Choice(size, batch_size=1, augmentation="none", hands=description.hands,
                          crop_factor=description.crop_factor, validation_fraction=0.0)
-    sources = sets.parse([data], "calibration_data")
-    if sources[0].weight is not None:
-        raise ValueError(f"--calibration_data={data}: takes no :WEIGHT behind NAME=DIR, for it is one set.")
-    loader = sets.prepare(sources, [], choice).training
+    loader = sets.prepare(sets.parse([data], "calibration_data", weighted=False), [], choice).training
     # Spread over the set: neighbours are often frames of one film.
     rows = np.unique(np.linspace(0, loader.labels.num_hands - 1, NUM_CALIBRATION).astype(int))
     return np.stack([loader(row, place)[0] for place, row in enumerate(rows)])

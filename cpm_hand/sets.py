@@ -58,7 +58,7 @@ class Choice(NamedTuple):
     validation_fraction: float = 0.05
 
 
-def parse(texts: list[str], flag: str = "data") -> list[Source]:
+def parse(texts: list[str], flag: str = "data", *, weighted: bool = True) -> list[Source]:
     """Read `NAME=DIR`, `NAME=DIR:WEIGHT` or `NAME=DIR:WEIGHT:CROP_FACTOR`.
 
     A colon that no number follows belongs to the folder.
@@ -66,9 +66,11 @@ def parse(texts: list[str], flag: str = "data") -> list[Source]:
     Args:
         texts: one for each set.
         flag: whose values they are, for errors.
+        weighted: whether numbers behind the folder are taken.
 
     Raises:
-        ValueError: not of that form, an unknown name, a weight that is not positive, or a crop factor outside 1 to 10.
+        ValueError: not of that form, an unknown name, a weight that is not positive or not taken, or a crop factor
+            outside 1 to 10.
 
     >>> parse(["cmu_synth=/data/synth:0.5"])
     [Source(name='cmu_synth', folder='/data/synth', weight=0.5, crop_factor=None)]
@@ -93,6 +95,8 @@ def parse(texts: list[str], flag: str = "data") -> list[Source]:
         weight, crop_factor = (*numbers, None, None)[:2]
         if not folder:
             raise ValueError(f"--{flag}={text}: no folder between '=' and ':'.")
+        if numbers and not weighted:
+            raise ValueError(f"--{flag}={text}: takes no :WEIGHT, for each picture is seen once.")
         if weight is not None and not 0 < weight < float("inf"):
             raise ValueError(f"--{flag}={text}: the weight must be a positive number, got {weight:g}.")
         if crop_factor is not None and not 1 <= crop_factor <= 10:
@@ -119,8 +123,6 @@ def prepare(training: list[Source], validation: list[Source], choice: Choice) ->
     if given and len(given) != len(training):
         raise ValueError("some sets have a :WEIGHT and some have none; give all of them one (1 and 1 show both "
                          "alike), or none for their sizes.")
-    if any(source.weight is not None for source in validation):
-        raise ValueError("--validation_data takes no :WEIGHT: each picture is seen once.")
     parts = [_read(source, choice).take(slice(0, choice.limit or None)) for source in training]
     if validation:
         held_back = labels.concatenate([_read(source, choice) for source in validation])

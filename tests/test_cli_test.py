@@ -411,7 +411,7 @@ def test_an_evaluation_without_one_usable_hand_is_one_line(run, tmp_path, capsys
     (["--data=cmu_manual=x"], "error: --evaluate needs a labelled set, --data=NAME=DIR, and --data needs --evaluate."),
     (["--evaluate", "--data=mine=x"], "error: --data=mine=x: unknown dataset 'mine'"),
     (["--evaluate", "--data=cmu_manual=none"], "error: none: no such folder"),
-    (["--evaluate", "--data=cmu_manual=none:2"], "error: --evaluate takes no :WEIGHT behind --data=NAME=DIR"),
+    (["--evaluate", "--data=cmu_manual=none:2"], "error: --data=cmu_manual=none:2: takes no :WEIGHT, for each"),
     (["--evaluate", "--data=cmu_manual=x", "--write_csv=x.csv"], "error: --write_csv is not for --evaluate, which"),
     (["--evaluate", "--data=cmu_manual=x", "--box=1,2,3,4"], "error: --box is not for --evaluate, which"),
 ])

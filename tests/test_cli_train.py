@@ -68,6 +68,7 @@ def write_label(folder, number, **changes):
     (["--data=cmu_synth"], "expected NAME=DIR or NAME=DIR:WEIGHT"),
     (["--data=freihand=x"], "unknown dataset 'freihand'; the datasets are cmu_manual, cmu_panoptic, cmu_synth"),
     (["--data=cmu_synth=x:0"], "the weight must be a positive number, got 0"),
+    (["--datapath=x", "--validation_data=coco=y:1"], "--validation_data=coco=y:1: takes no :WEIGHT, for each picture"),
     (["--data=cmu_synth=x:1:0.9"], "the crop factor, behind the weight, is 1 to 10, got 0.9"),
     (["--datapath=x", "--max_minutes=1", "--deterministic"], "--max_minutes=1 goes by the clock"),
     (["--datapath=x", "--input-width=64", "--input-height=32"], "--input-width=64 and --input-height=32 must be equal"),

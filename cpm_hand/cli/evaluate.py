@@ -34,9 +34,7 @@ def run(pictures: list[str], values: flags.FlagValues) -> int:
     folder = pathlib.Path(values.output_dir or "out/evaluation")
     _check_folder(folder)
     artefacts = dict(zip(values.graph_path, results.unique_names(values.graph_path)))
-    sources = sets.parse(values.data)
-    if any(source.weight is not None for source in sources):
-        raise ValueError("--evaluate takes no :WEIGHT behind --data=NAME=DIR: each hand is measured once.")
+    sources = sets.parse(values.data, weighted=False)
     names = results.unique_names([f"{source.name}_{pathlib.Path(source.folder).name}.x" for source in sources])
     loaded = {path: runtimes.load(path) for path in artefacts}
     read = [_labels(source, values.skip_bad) for source in sources]

@@ -251,7 +251,8 @@ def main(argv) -> int:
     spec, hands, precision = _spec(base), _HANDS.value or known.hands, _precision()
     crop_factor = _CROP_FACTOR.value or known.crop_factor
     data_flags = _DATA.value + ([f"cmu_synth={datapath}"] if datapath else [])
-    data = sets.prepare(sets.parse(data_flags), sets.parse(_VALIDATION_DATA.value, "validation_data"), sets.Choice(
+    validation = sets.parse(_VALIDATION_DATA.value, "validation_data", weighted=False)
+    data = sets.prepare(sets.parse(data_flags), validation, sets.Choice(
         size=spec.size, batch_size=_BATCHSIZE.value, augmentation=_AUGMENT.value, hands=hands,
         crop_factor=crop_factor, seed=_SEED.value, skip_bad=_SKIP_BAD.value, limit=_LIMIT.value,
         validation_fraction=_VALIDATION_FRACTION.value))
