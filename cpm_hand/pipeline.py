@@ -99,6 +99,7 @@ class Loader:
         hands: "both" mirrors at random when augmenting, "right" mirrors the left hands.
         crop_factor: side of the crop over the longer side of the tight joint box; of a picture that is cropped
             already, the middle is taken that is to the whole as this is to `geometry.CROP_FACTOR`.
+        crop_factors: [N], that of each sample, where they are not all the same.
         seed: of the augmentation.
         skip_bad: a picture that cannot be read becomes a grey one that trains nothing, so that the order of the
             others stays, and is listed in `bad`; the loss of its batch is lower by its share. Otherwise it
@@ -106,10 +107,11 @@ class Loader:
     """
 
     def __init__(self, labels: Labels, size: int, *, augmentation: Augmentation = AUGMENTATIONS["none"],
-                 hands: str = "both", crop_factor: float = geometry.CROP_FACTOR, seed: int = 0,
-                 skip_bad: bool = False):
+                 hands: str = "both", crop_factor: float = geometry.CROP_FACTOR,
+                 crop_factors: np.ndarray | None = None, seed: int = 0, skip_bad: bool = False):
         self.labels, self.size, self.augmentation = labels, size, augmentation
         self.hands, self.crop_factor, self.seed, self.skip_bad = hands, crop_factor, seed, skip_bad
+        self.crop_factors = np.full(labels.num_hands, crop_factor) if crop_factors is None else crop_factors
         self.bad: dict[str, str] = {}
         self.failure: Exception | None = None
 
@@ -150,10 +152,8 @@ class Loader:
 
     def _box(self, sample: int) -> np.ndarray:
         """The square that is cropped, x, y, w, h in image px."""
-        box = self.labels.boxes[sample]
-        if self.crop_factor == geometry.CROP_FACTOR:
-            return box
-        return geometry.widen(box, self.crop_factor / geometry.CROP_FACTOR)
+        box, crop_factor = self.labels.boxes[sample], self.crop_factors[sample]
+        return box if crop_factor == geometry.CROP_FACTOR else geometry.widen(box, crop_factor / geometry.CROP_FACTOR)
 
     def _nothing(self):
         joints = self.labels.skeleton.num_joints
@@ -259,7 +259,7 @@ def first_batch(loader: Loader, target: BeliefMaps, count: int) -> Batch:
         count: how many; fewer where the set is smaller.
     """
     rows = np.unique(np.linspace(0, loader.labels.num_hands - 1, count).astype(int))
-    plain = Loader(loader.labels, loader.size, hands=loader.hands, crop_factor=loader.crop_factor,
+    plain = Loader(loader.labels, loader.size, hands=loader.hands, crop_factors=loader.crop_factors,
                    skip_bad=loader.skip_bad)
     try:
         return next(iter(evaluation_batches(plain, target, batch_size=len(rows), rows=rows)))

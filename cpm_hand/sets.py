@@ -125,7 +125,7 @@ def prepare(training: list[Source], validation: list[Source], choice: Choice) ->
                          "alike), or none for their sizes.")
     parts = [_read(source, choice).take(slice(0, choice.limit or None)) for source in training]
     if validation:
-        held_back = labels.concatenate([_read(source, choice) for source in validation])
+        held_back, origins = [_read(source, choice) for source in validation], validation
     else:
         masks = [labels.validation_mask(part.groups, choice.validation_fraction) for part in parts]
         if np.concatenate(masks).all():
@@ -133,24 +133,32 @@ def prepare(training: list[Source], validation: list[Source], choice: Choice) ->
                            "stays in training and nothing is held back. --validation_data names another set.",
                            sum(part.num_hands for part in parts))
             masks = [np.zeros_like(mask) for mask in masks]
-        held_back = labels.concatenate([part.take(mask) for part, mask in zip(parts, masks)])
+        held_back, origins = [part.take(mask) for part, mask in zip(parts, masks)], training
         parts = [part.take(~mask) for part, mask in zip(parts, masks)]
+    held_back_factors, held_back = _crop_factors(held_back, origins, choice), labels.concatenate(held_back)
     if not held_back.num_hands and choice.validation_fraction:
         LOGGER.warning("the validation split is empty (%d sources in the training set): there will be no validation "
                        "loss, error or PCK. --validation_data or a larger --validation_fraction makes one.",
                        len(np.unique(np.concatenate([part.groups for part in parts]))))
-    kept = [(part, source) for part, source in zip(parts, training) if part.num_hands]
-    together = labels.concatenate([part for part, _ in kept])
+    parts, sources = zip(*[(part, source) for part, source in zip(parts, training) if part.num_hands])
+    together = labels.concatenate(parts)
     _check_validation(held_back, together)
-    sizes = [part.num_hands for part, _ in kept]
-    weights = [source.weight for _, source in kept] if given else None
+    weights = [source.weight for source in sources] if given else None
     LOGGER.info("%d training and %d validation pictures.", together.num_hands, held_back.num_hands)
     common = {"hands": choice.hands, "crop_factor": choice.crop_factor, "seed": choice.seed,
               "skip_bad": choice.skip_bad}
     return Data(
-        Loader(together, choice.size, augmentation=AUGMENTATIONS[choice.augmentation], **common),
-        Mixture(sizes, weights, choice.seed),
-        Loader(held_back, choice.size, **common) if held_back.num_hands else None, choice.batch_size)
+        Loader(together, choice.size, augmentation=AUGMENTATIONS[choice.augmentation],
+               crop_factors=_crop_factors(parts, sources, choice), **common),
+        Mixture([part.num_hands for part in parts], weights, choice.seed),
+        Loader(held_back, choice.size, crop_factors=held_back_factors, **common) if held_back.num_hands else None,
+        choice.batch_size)
+
+
+def _crop_factors(parts: list[Labels], sources: list[Source], choice: Choice) -> np.ndarray:
+    """Of each sample of all parts, one after the other: that of its set, or the run's."""
+    return np.concatenate([np.full(part.num_hands, source.crop_factor or choice.crop_factor)
+                           for part, source in zip(parts, sources)])
 
 
 def _check_validation(held_back: Labels, together: Labels) -> None:
@@ -171,22 +179,24 @@ def tell_of_joints_cut_off(loader: Loader) -> None:
 
     Of pictures that are cropped already a narrow crop is the middle, which need not hold the hand.
     """
-    together, crop_factor = loader.labels, loader.crop_factor
+    together = loader.labels
 
     def inside(boxes):  # [N, 4] -> [N, J]
         corner, side = boxes[:, None, :2] - 0.5, boxes[:, None, 2:]
         return together.visible & ((together.keypoints >= corner) & (together.keypoints <= corner + side)).all(-1)
 
-    factor = crop_factor / geometry.CROP_FACTOR
+    factor = loader.crop_factors[:, None] / geometry.CROP_FACTOR
     whole = together.boxes.astype(float)
     middle = np.concatenate([whole[:, :2] + (1 - factor) / 2 * whole[:, 2:], factor * whole[:, 2:]], axis=1)
     shown = inside(whole)
     lost = shown & ~inside(middle)
     if lost.sum() > CUT_OFF * shown.sum():
-        LOGGER.warning("--crop_factor=%g cuts off %.0f %% of the joints, in %d hands, and the net learns that they are "
-                       "not there: of pictures that are crops already it takes the middle. --crop_factor=%g shows "
-                       "them whole; `python -m cpm_hand.datasets coco` writes labels with a crop around each hand.",
-                       crop_factor, 100 * lost.sum() / shown.sum(), lost.any(1).sum(), geometry.CROP_FACTOR)
+        narrow = np.unique(loader.crop_factors[lost.any(1)])
+        LOGGER.warning("--crop_factor=%s cuts off %.0f %% of the joints, in %d hands, and the net learns that they are "
+                       "not there: of pictures that are crops already it takes the middle. --crop_factor=%g, or "
+                       "NAME=DIR:WEIGHT:%g for one set, shows them whole; `python -m cpm_hand.datasets coco` writes "
+                       "labels with a crop around each hand.", ", ".join(f"{factor:g}" for factor in narrow),
+                       100 * lost.sum() / shown.sum(), lost.any(1).sum(), geometry.CROP_FACTOR, geometry.CROP_FACTOR)
 
 
 def _read(source: Source, choice: Choice) -> Labels:
@@ -198,7 +208,4 @@ def _read(source: Source, choice: Choice) -> Labels:
                        read.num_hands)
     if not read.num_hands:
         raise ValueError(f"{source.folder}: no usable hand in it.")
-    if source.crop_factor is None:
-        return read
-    factor = source.crop_factor / choice.crop_factor  # the loader widens all boxes by the run's own
-    return read._replace(boxes=np.stack([geometry.widen(box, factor) for box in read.boxes]))
+    return read

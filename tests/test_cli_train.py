@@ -335,10 +335,14 @@ def test_a_split_that_comes_out_empty_is_a_warning_and_not_the_end(capfd, tmp_pa
     assert "the validation split is empty" in text or "stays in training" in text
 
 
-def test_validation_never_shares_a_source_with_training(capfd, hands, tmp_path):
+def prepared(*texts, **choice):
     from cpm_hand import sets
-    data = sets.prepare(sets.parse([f"cmu_synth={hands}"]), [], sets.Choice(size=32, batch_size=4,
-                                                                           validation_fraction=0.4))
+    return sets.prepare(sets.parse(texts), [], sets.Choice(size=32, batch_size=4, augmentation="none",
+                                                           **{"validation_fraction": 0, **choice}))
+
+
+def test_validation_never_shares_a_source_with_training(capfd, hands, tmp_path):
+    data = prepared(f"cmu_synth={hands}", validation_fraction=0.4)
     ours, theirs = set(data.training.labels.groups), set(data.validation.labels.groups)
     assert ours and theirs and not ours & theirs
     assert data.training.labels.num_hands + data.validation.labels.num_hands == 24
@@ -348,8 +352,7 @@ def test_a_run_says_how_many_joints_a_narrow_crop_of_cropped_pictures_cuts_off(h
     from cpm_hand import sets
     for factor, text in ((1.1, "--crop_factor=1.1 cuts off "), (2.2, None), (3.0, None)):
         caplog.clear()
-        data = sets.prepare(sets.parse([f"cmu_synth={hands}"]), [], sets.Choice(
-            size=32, batch_size=4, augmentation="none", validation_fraction=0, crop_factor=factor))
+        data = prepared(f"cmu_synth={hands}", crop_factor=factor)
         sets.tell_of_joints_cut_off(data.training)
         told = [record.getMessage() for record in caplog.records if "cuts off" in record.getMessage()]
         assert len(told) == (text is not None)
@@ -360,14 +363,27 @@ def test_a_run_says_how_many_joints_a_narrow_crop_of_cropped_pictures_cuts_off(h
 
 
 def test_a_set_may_have_a_crop_factor_of_its_own(hands):
-    from cpm_hand import sets
-    own = sets.prepare(sets.parse([f"cmu_synth={hands}:1", f"cmu_synth={hands}:3:2.2"]), [], sets.Choice(
-        size=32, batch_size=4, augmentation="none", validation_fraction=0, crop_factor=1.1)).training
+    own = prepared(f"cmu_synth={hands}:1", f"cmu_synth={hands}:3:2.2", crop_factor=1.1).training
     for rows, factor in ((range(24), 1.1), (range(24, 48), 2.2)):
-        alone = sets.prepare(sets.parse([f"cmu_synth={hands}"]), [], sets.Choice(
-            size=32, batch_size=4, augmentation="none", validation_fraction=0, crop_factor=factor)).training
+        alone = prepared(f"cmu_synth={hands}", crop_factor=factor).training
         for row in rows:
-            np.testing.assert_allclose(own.matrix(None, row), alone.matrix(None, row % 24), atol=1e-5)
+            np.testing.assert_array_equal(own.matrix(None, row), alone.matrix(None, row % 24))
+
+
+def test_what_is_held_back_of_a_set_is_cut_as_the_set(hands):
+    data = prepared(f"cmu_synth={hands}:1:1.5", f"cmu_synth={hands}:1", crop_factor=3, validation_fraction=0.4)
+    for loader in (data.training, data.validation):
+        count = loader.labels.num_hands
+        assert loader.crop_factors.tolist() == [1.5] * (count // 2) + [3] * (count // 2)
+
+
+def test_joints_that_a_sets_own_crop_factor_cuts_off_are_told_of_and_no_others(hands, caplog):
+    from cpm_hand import sets
+    for own, run, text in ((1.1, 2.2, "--crop_factor=1.1 cuts off "), (2.2, 1.1, None)):
+        caplog.clear()
+        sets.tell_of_joints_cut_off(prepared(f"cmu_synth={hands}:1:{own}", crop_factor=run).training)
+        told = [record.getMessage() for record in caplog.records if "cuts off" in record.getMessage()]
+        assert [line.startswith(text) for line in told] == [True] * (text is not None)
 
 
 def test_numbers_behind_a_folder_are_its_weight_and_its_crop_factor():
