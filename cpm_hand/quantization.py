@@ -132,11 +132,21 @@ def _rounded_outputs(model: keras.Model, marked: set[str], readers: dict[str, li
 
 def _ranges(model: keras.Model, names: list[str], readers: dict, pictures: np.ndarray) -> dict:
     """(Least, greatest) value to tell apart, by name of the layer whose output is rounded."""
-    probe = keras.Model(model.inputs[0], [model.get_layer(name).output for name in names])
-    found = np.array([[_range(ops.convert_to_numpy(values)) for values in probe(picture[None], training=False)]
-                      for picture in pictures])                                          # [N, layers, 2]
-    least, most = found[..., 0].min(0), found[..., 1].max(0)
-    ranges = {name: (float(low), float(high)) for name, low, high in zip(names, least, most)}
+    probed = {name: [] for name in names}  # what a layer gives, each time that it is used
+
+    def call(layer, *arguments, **keywords):
+        result = layer(*arguments, **keywords)
+        if layer.name in probed:
+            probed[layer.name].append(result)
+        return result
+
+    copy = keras.models.clone_model(model, clone_function=lambda layer: layer, call_function=call)
+    probe = keras.Model(copy.inputs[0], probed)
+    ranges = dict.fromkeys(names, (np.inf, -np.inf))
+    for picture in pictures:
+        for name, outputs in probe(picture[None], training=False).items():
+            for low, high in (_range(ops.convert_to_numpy(values)) for values in outputs):
+                ranges[name] = (min(float(low), ranges[name][0]), max(float(high), ranges[name][1]))
     # What is joined has to be on one scale, and what is joined twice makes one group of both.
     groups = [{name for name in names if layer in readers[name]} | {layer.name}
               for layer in model.layers if isinstance(layer, layers.Concatenate) and layer.name in ranges]

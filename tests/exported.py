@@ -6,7 +6,7 @@ from conftest import draw_hand
 
 from cpm_hand import checkpoints, nets, parity
 
-SPECS = {"cpm": nets.Spec("cpm", 64, 3, 1 / 16), "cpm_lite": nets.Spec("cpm_lite", 64, 2, 1 / 4)}
+SPECS = {"cpm": nets.Spec("cpm", 64, 3, 1 / 16), "cpm_lite": nets.Spec("cpm_lite", 64, 4, 1 / 4)}
 HEADS = ("conv6_2_CPM/kernel", "Mconv7_stage", "_logits/kernel")
 
 

@@ -12,7 +12,7 @@ from cpm_hand.nets.cpm_lite import cpm_lite
 
 # Each row of NETS: parameters, convolutions, multiply-accumulates for one picture, output shape.
 GOLDEN = {"cpm": (36_832_324, 52, 103_187_671_040, (None, 6, 46, 46, 22)),
-          "cpm_lite": (2_839_519, 30, 561_348_608, (None, 3, 32, 32, 22))}
+          "cpm_lite": (2_839_519, 30, 623_837_184, (None, 4, 32, 32, 22))}
 
 LAYERS = [*(f"conv{block}_{number}" for block, count in enumerate((2, 2, 4, 4, 2), 1)
             for number in range(1, count + 1)), "conv5_3_CPM", "conv6_1_CPM", "conv6_2_CPM",
@@ -61,7 +61,7 @@ def test_the_row_of_a_net_builds_what_its_builder_does_by_default(full):
     assert (row.size, row.stages) == (368, 6)
     assert full.output_shape == nets.Spec("cpm", row.size, row.stages).build().output_shape
     row = nets.find("cpm_lite")
-    assert (row.size, row.stages) == (128, 3)
+    assert (row.size, row.stages) == (128, 4)
     assert cpm_lite().output_shape == nets.Spec("cpm_lite", row.size, row.stages).build().output_shape
 
 
@@ -191,7 +191,7 @@ def test_a_new_compact_net_is_as_loud_behind_as_in_front():
 
 
 def test_the_stages_of_the_compact_net_see_the_maps_before(bfloat16):
-    net = cpm_lite(size=32, stages=3, width=1 / 8)
+    net = cpm_lite(size=32, stages=3, width=1 / 8)  # each layer is used once: its input and output are one
     for stage in (2, 3):
         concat = net.get_layer(f"concat_stage{stage}")
         assert concat.input[0] is net.get_layer(f"fold_stage{stage}").output
@@ -200,6 +200,30 @@ def test_the_stages_of_the_compact_net_see_the_maps_before(bfloat16):
     kinds = {layer.name: layer.compute_dtype for layer in net.layers}
     assert kinds["maps_stage3_logits"] == kinds["maps_stage1"] == kinds["stages"] == "float32"
     assert kinds["stem1"] == kinds["block2_2_2"] == "bfloat16"
+
+
+def test_later_stages_of_the_compact_net_are_the_third_once_more():
+    keras.utils.set_random_seed(0)
+    net, three = cpm_lite(size=32, stages=5, width=1 / 8), cpm_lite(size=32, stages=3, width=1 / 8)
+    assert [weight.path for weight in net.weights] == [weight.path for weight in three.weights]
+    net.set_weights([np.random.default_rng(0).normal(0, 0.2, weight.shape) for weight in net.weights])
+    three.set_weights(net.get_weights())
+    pictures = np.random.default_rng(1).integers(0, 256, (2, 32, 32, 3), np.uint8)
+    maps = np.asarray(net(pictures))
+    np.testing.assert_allclose(maps[:, :3], three(pictures), atol=1e-5)
+    features = keras.Model(net.input, net.get_layer("features").output)(pictures)
+    for stage in (4, 5):
+        x = keras.ops.concatenate([net.get_layer("fold_stage3")(maps[:, stage - 2]), features], axis=-1)
+        for name in ("Mconv1_stage3", "Mconv2_stage3", "Mconv3_stage3", "maps_stage3_logits", f"maps_stage{stage}"):
+            x = net.get_layer(name)(x)
+        np.testing.assert_allclose(maps[:, stage - 1], x, atol=1e-4)
+        assert np.abs(maps[:, stage - 1] - maps[:, stage - 2]).max() > 0.01
+
+
+def test_a_layer_that_is_used_twice_costs_twice():
+    image = keras.Input((8, 8, 4))
+    layer = keras.layers.Conv2D(4, 3, padding="same")
+    assert nets.costs(keras.Model(image, layer(layer(image)))) == (148, 2 * 8 * 8 * 9 * 16, 2 * 4 * 8 * 8 * 4)
 
 
 def test_spatial_beliefs_are_a_softmax_with_one_place_more():

@@ -110,8 +110,8 @@ def ship_from(runs, *arguments):
     return ship.main(["ship", *map(str, runs)], values)
 
 
-def small_run(folder, **more):
-    spec = checkpoints.load(shipped.checked(shipped.CHECKPOINT)).spec._replace(size=32, stages=2, width=1 / 8)
+def small_run(folder, stages=2, **more):
+    spec = checkpoints.load(shipped.checked(shipped.CHECKPOINT)).spec._replace(size=32, stages=stages, width=1 / 8)
     made = random_checkpoint(spec, **{"step": 3, "hands": "right", "crop_factor": 1.5, **more})
     checkpoints.save(checkpoints.step_path(folder, 3), made)
     return made
@@ -153,3 +153,9 @@ def test_of_several_runs_it_is_the_mean_and_of_different_nets_nothing(tmp_path):
         ship_from([*runs, tmp_path / "wide"], *options)
     assert ship_from([*runs, tmp_path / "wide"], *options, "--crop_factor=1.75") == 0
     assert checkpoints.load(tmp_path / "out" / shipped.CHECKPOINT).state["crop_factor"] == 1.75
+    for stages in (3, 4):
+        small_run(tmp_path / str(stages), stages)
+    with pytest.raises(ValueError, match="3: of another net than .*/a"):  # which has no third
+        ship_from([*runs, tmp_path / "3"], *options)
+    assert ship_from([tmp_path / "4", tmp_path / "3"], *options) == 0    # the fourth is the third once more
+    assert checkpoints.load(tmp_path / "out" / shipped.CHECKPOINT).spec.stages == 4

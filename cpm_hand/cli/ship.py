@@ -77,7 +77,7 @@ def main(argv: list[str], values: flags.FlagValues = flags.FLAGS) -> int:
 
 
 def _mean(found: list, any_crops: bool):
-    """One checkpoint with the mean of the best weights of all.
+    """One checkpoint with the mean of the best weights of all, and the most stages that any has.
 
     Args:
         found: (path, Checkpoint) of each.
@@ -89,8 +89,9 @@ def _mean(found: list, any_crops: bool):
     from cpm_hand.artefacts import of_state
 
     def net(checkpoint):
-        shown = of_state(checkpoint.spec, checkpoint.state)._replace(presence_threshold=None)
-        return shown._replace(crop_factor=None) if any_crops else shown
+        # Later stages of a compact net have no weights of their own: where the names agree, their number may differ.
+        shown = of_state(checkpoint.spec._replace(stages=0), checkpoint.state)._replace(presence_threshold=None)
+        return shown._replace(crop_factor=None) if any_crops else shown, set(checkpoint.weights)
 
     (path, first), *others = found
     for other_path, other in others:
@@ -98,7 +99,8 @@ def _mean(found: list, any_crops: bool):
             raise ValueError(f"{other_path}: of another net than {path}, or shown other hands or crops; the mean of "
                              f"the two would be neither. Of those of other crops --crop_factor says what to show it.")
     weights = [checkpoint.best_weights() for _, checkpoint in found]
-    return first._replace(weights={name: np.mean([each[name] for each in weights], axis=0) for name in weights[0]},
+    return first._replace(spec=first.spec._replace(stages=max(checkpoint.spec.stages for _, checkpoint in found)),
+                          weights={name: np.mean([each[name] for each in weights], axis=0) for name in weights[0]},
                           ema={}, step=max(checkpoint.step for _, checkpoint in found))
 
 

@@ -34,7 +34,7 @@ class Net(NamedTuple):
 
 NETS = {
     "cpm": Net(cpm.cpm, size=368, stages=6, target=BeliefMaps(stride=8, sigma_px=7.0), loss=losses.stage_sum_l2),
-    "cpm_lite": Net(cpm_lite.cpm_lite, size=128, stages=3, target=cpm_lite.TARGET,
+    "cpm_lite": Net(cpm_lite.cpm_lite, size=128, stages=4, target=cpm_lite.TARGET,
                     loss=functools.partial(losses.spatial_cross_entropy, bell_cells=cpm_lite.TARGET.bell_cells)),
 }
 
@@ -126,16 +126,19 @@ def costs(model: keras.Model) -> Costs:
         model: built for one input size.
     """
     macs = activations = 0
-    for layer in model.layers:
-        shape = layer.output.shape
-        if isinstance(layer, keras.layers.InputLayer):
-            continue
-        cells = math.prod(shape[1:])
+
+    def call(layer, *arguments, **keywords):  # a layer that is used twice is computed twice
+        nonlocal macs, activations
+        result = layer(*arguments, **keywords)
+        cells = math.prod(result.shape[1:])
         activations += 4 * cells
         if isinstance(layer, keras.layers.DepthwiseConv2D):
-            macs += cells * layer.kernel_size[0] * layer.kernel_size[1]
+            macs += cells * math.prod(layer.kernel_size)
         elif isinstance(layer, keras.layers.Conv2D):
-            macs += cells * layer.kernel_size[0] * layer.kernel_size[1] * layer.input.shape[-1] // layer.groups
+            macs += cells * math.prod(layer.kernel_size) * arguments[0].shape[-1] // layer.groups
         elif isinstance(layer, keras.layers.Conv2DTranspose):  # each input cell is multiplied by the whole kernel
-            macs += math.prod(layer.input.shape[1:]) * math.prod(layer.kernel_size) * layer.filters
+            macs += math.prod(arguments[0].shape[1:]) * math.prod(layer.kernel_size) * layer.filters
+        return result
+
+    keras.models.clone_model(model, clone_function=lambda layer: layer, call_function=call)
     return Costs(model.count_params(), macs, activations)
