@@ -7,6 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from cpm_hand import checkpoints, nets, optimizers
+from cpm_hand.hand import difference
 
 POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16", "float16": "mixed_float16"}
 
@@ -224,10 +225,12 @@ class Engine:
             BadCheckpoint: it is of another net, or its arrays do not fit; nothing has been changed then.
         """
         if checkpoint.spec != self.spec:
+            theirs, ours = describe(checkpoint.spec), describe(self.spec)
+            unlike = difference(checkpoint.spec.skeleton.names, self.spec.skeleton.names) or "other bones"
             raise checkpoints.BadCheckpoint(
-                f"{source}: a checkpoint of another net. It holds {describe(checkpoint.spec)}; this run is "
-                f"{describe(self.spec)}. Use the same flags as then, another --tag, or for its weights alone "
-                f"--checkpoint=RUN/checkpoints/best.npz.")
+                f"{source}: a checkpoint of another net. It holds {theirs}; this run is {ours}"
+                f"{f' ({unlike})' if theirs == ours else ''}. Use the same flags as then, another --tag, or for its "
+                f"weights alone --checkpoint=RUN/checkpoints/best.npz.")
         trainable = [variable.path for variable in self.model.trainable_variables]
         groups = [(checkpoints.variables(self.model), checkpoint.weights, "weights"),
                   (dict(zip(trainable, self.averages)), checkpoint.ema, "moving averages (--ema_decay)"),

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from cpm_hand import geometry
-from cpm_hand.hand import HAND, Skeleton
+from cpm_hand.hand import HAND, Skeleton, difference
 
 FARTHEST = 1e6  # px; no picture is that large, and float32 still resolves it
 
@@ -200,18 +200,18 @@ def check(labels: Labels) -> None:
 
 
 def concatenate(parts: list[Labels]) -> Labels:
-    """Several label sets of one skeleton, one after the other.
+    """Several label sets of the same joints, one after the other, with the bones of the first.
 
     Raises:
-        ValueError: the skeletons differ.
+        ValueError: the joints differ.
     """
-    skeletons = [part.skeleton for part in parts]
-    if any(skeleton != skeletons[0] for skeleton in skeletons):
-        raise ValueError("sets of different skeletons cannot be mixed, got "
-                         + " and ".join(f"{s.num_joints} joints ({s.names[0]}, …)" for s in skeletons)
-                         + "; train on sets that share one skeleton.")
+    skeleton = parts[0].skeleton
+    for part in parts:
+        if unlike := difference(part.skeleton.names, skeleton.names):
+            raise ValueError(f"sets of different joints cannot be mixed: {unlike}; train on sets of the same joints in "
+                             f"the same order, under the same names.")
     columns = [np.concatenate(columns) for columns in zip(*(part[:-1] for part in parts))]
-    return Labels(*columns, skeleton=skeletons[0])
+    return Labels(*columns, skeleton=skeleton)
 
 
 def validation_mask(groups: np.ndarray, fraction: float) -> np.ndarray:

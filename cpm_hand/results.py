@@ -62,6 +62,17 @@ def write_json(path, found: Sequence[Found], skeleton: Skeleton, settings: dict,
                  "joints": list(skeleton.names), "pictures": pictures, "unreadable": unreadable})
 
 
+def check_openpose(num_joints: int) -> None:
+    """Refuse hands that OpenPose's files cannot hold.
+
+    Raises:
+        ValueError: other joints than OpenPose's 21.
+    """
+    if num_joints != _NUM_JOINTS:
+        raise ValueError(f"OpenPose's files hold hands of {_NUM_JOINTS} joints, this net finds {num_joints}; "
+                         f"--write_json takes any.")
+
+
 def write_openpose_json(folder, name: str, hands: Sequence[Hand], assume_left: bool = False) -> pathlib.Path:
     """Write one picture's hands as `NAME_keypoints.json`, in the layout that OpenPose's tools read.
 
@@ -83,9 +94,7 @@ def write_openpose_json(folder, name: str, hands: Sequence[Hand], assume_left: b
     """
     people = []
     for hand in hands:
-        if len(hand.keypoints) != _NUM_JOINTS:
-            raise ValueError(f"OpenPose's files hold hands of {_NUM_JOINTS} joints, this net finds "
-                             f"{len(hand.keypoints)}; --write_json takes any.")
+        check_openpose(len(hand.keypoints))
         is_left = assume_left if hand.is_left == -1 else bool(hand.is_left)
         sides = [[0] * 3 * _NUM_JOINTS, [number for joint in hand.keypoints for number in _row(joint)]]
         people.append({"person_id": [-1], "pose_keypoints_2d": [], "face_keypoints_2d": [],

@@ -190,13 +190,15 @@ def tell_of_joints_cut_off(loader: Loader) -> None:
     middle = np.concatenate([whole[:, :2] + (1 - factor) / 2 * whole[:, 2:], factor * whole[:, 2:]], axis=1)
     shown = inside(whole)
     lost = shown & ~inside(middle)
-    if lost.sum() > CUT_OFF * shown.sum():
-        narrow = np.unique(loader.crop_factors[lost.any(1)])
-        LOGGER.warning("--crop_factor=%s cuts off %.0f %% of the joints, in %d hands, and the net learns that they are "
-                       "not there: of pictures that are crops already it takes the middle. --crop_factor=%g, or "
-                       "NAME=DIR:WEIGHT:%g for one set, shows them whole; `python -m cpm_hand.datasets coco` writes "
-                       "labels with a crop around each hand.", ", ".join(f"{factor:g}" for factor in narrow),
-                       100 * lost.sum() / shown.sum(), lost.any(1).sum(), geometry.CROP_FACTOR, geometry.CROP_FACTOR)
+    for crop_factor in np.unique(loader.crop_factors):  # a small set may be shown as often as a large one
+        among = loader.crop_factors == crop_factor
+        if lost[among].sum() > CUT_OFF * shown[among].sum():
+            LOGGER.warning("--crop_factor=%g cuts off %.0f %% of the joints, in %d hands, and the net learns that they "
+                           "are not there: of pictures that are crops already it takes the middle. --crop_factor=%g, "
+                           "or NAME=DIR:WEIGHT:%g for one set, shows them whole; `python -m cpm_hand.datasets coco` "
+                           "writes labels with a crop around each hand.", crop_factor,
+                           100 * lost[among].sum() / shown[among].sum(), lost[among].any(1).sum(),
+                           geometry.CROP_FACTOR, geometry.CROP_FACTOR)
 
 
 def _read(source: Source, choice: Choice) -> Labels:

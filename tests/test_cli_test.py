@@ -12,10 +12,11 @@ from absl import flags
 from conftest import write_hands
 from exported import random_checkpoint
 
-from cpm_hand import checkpoints, draw, images, inference, nets, runtimes
+from cpm_hand import checkpoints, draw, images, inference, nets, results, runtimes
 from cpm_hand.cli import command, side_by_side
 from cpm_hand.cli import test as cli
 from cpm_hand.formats import frozen_graph
+from cpm_hand.hand import Skeleton
 
 SCRIPT = pathlib.Path(__file__).parents[1] / "test.py"
 SPEC = nets.Spec("cpm", size=64, stages=2, width=1 / 16)
@@ -251,6 +252,21 @@ def test_several_artefacts_are_shown_side_by_side_a_row_for_each_picture(run, al
     assert os.listdir(tmp_path / "out") == ["side_by_side.png"]
 
 
+def test_many_pictures_are_shown_on_several_sheets_none_of_which_is_written_over_a_picture(run, tmp_path, capsys,
+                                                                                           monkeypatch):
+    monkeypatch.setattr(side_by_side, "ROWS", 2)
+    for number in range(5):
+        images.write(tmp_path / f"in/{number}.png", np.full((20, 20, 3), number, np.uint8))
+    arguments = [f"--graph_path={run}", f"--graph_path={run}/", tmp_path / "in", f"--output_dir={tmp_path}/out"]
+    assert call(*arguments) == 0
+    sheets = [tmp_path / f"out/side_by_side{number}.png" for number in ("", "_2", "_3")]
+    assert capsys.readouterr().out.splitlines() == [f"wrote {sheet}" for sheet in sheets]
+    row = side_by_side.CELL_PX + 20 + 4
+    assert [images.read(sheet).shape[0] - 4 for sheet in sheets] == [2 * row, 2 * row, row]
+    status, error = status_and_error(capsys, *arguments[:2], sheets[0], f"--output_dir={tmp_path}/out")
+    assert status == 1 and "side_by_side.png: is one of the pictures, and would be written over" in error
+
+
 @pytest.mark.parametrize(("arguments", "text"), [
     (["--box=500,500,10,10"], "error: box x=500 y=500 w=10 h=10 lies outside the picture of 131 x 83 px."),
     (["other.jpg", "--box=1,2,3,4"], "error: --box is for one picture, got 2."),
@@ -268,6 +284,32 @@ def test_a_mistake_is_one_line(run, photo, tmp_path, capsys, arguments, text):
     status, error = status_and_error(capsys, *usual, *arguments)
     assert status == 1 and error.startswith(text) and len(error.splitlines()) == 1
     assert not (tmp_path / "h.csv").exists() or "/dev/null/x:" in text
+
+
+def test_a_folder_that_takes_no_table_is_told_of_before_the_work(run, photo, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(os, "access", lambda path, mode: not (str(path) == str(tmp_path) and mode == os.W_OK))
+    status, error = status_and_error(capsys, f"--graph_path={run}", photo, f"--write_csv={tmp_path}/h.csv")
+    assert (status, error) == (1, f"error: --write_csv={tmp_path}/h.csv: nothing may be written there; give another "
+                                  "place.\n")
+    assert call(f"--graph_path={run}", photo, "--write_csv=/dev/stdout") == 0
+
+
+def test_a_table_that_can_be_written_is_though_the_other_one_cannot(run, photo, tmp_path, capsys, monkeypatch):
+    def full(*_):
+        raise OSError("no space left")
+
+    monkeypatch.setattr(results, "write_json", full)
+    status, error = status_and_error(capsys, f"--graph_path={run}", photo, f"--write_json={tmp_path}/h.json",
+                                     f"--write_csv={tmp_path}/h.csv")
+    assert status == 1 and "no space left" in error and (tmp_path / "h.csv").exists()
+
+
+def test_openposes_files_are_refused_to_a_net_of_other_joints_before_the_work(photo, tmp_path, capsys):
+    pair = Skeleton(names=("one", "other"), bones=((0, 1),), groups=(("both", (0, 1)),))
+    checkpoints.save(tmp_path / "pair.npz", random_checkpoint(SPEC._replace(skeleton=pair)))
+    status, error = status_and_error(capsys, f"--graph_path={tmp_path}/pair.npz", photo, "--threshold=1",  # no hand
+                                     f"--write_openpose_json={tmp_path}/op")
+    assert status == 1 and error.startswith("error: OpenPose's files hold hands of 21 joints, this net finds 2;")
 
 
 def test_an_artefact_that_is_not_there_is_one_line(photo, capsys):

@@ -349,12 +349,9 @@ def test_validation_never_shares_a_source_with_training(capfd, hands, tmp_path):
 
 
 def test_a_run_says_how_many_joints_a_narrow_crop_of_cropped_pictures_cuts_off(hands, caplog):
-    from cpm_hand import sets
     for factor, text in ((1.1, "--crop_factor=1.1 cuts off "), (2.2, None), (3.0, None)):
-        caplog.clear()
         data = prepared(f"cmu_synth={hands}", crop_factor=factor)
-        sets.tell_of_joints_cut_off(data.training)
-        told = [record.getMessage() for record in caplog.records if "cuts off" in record.getMessage()]
+        told = joints_cut_off(caplog, data)
         assert len(told) == (text is not None)
         if told:
             lost = [np.mean(~data.training(row, 0)[3]) for row in range(24)]
@@ -377,13 +374,20 @@ def test_what_is_held_back_of_a_set_is_cut_as_the_set(hands):
         assert loader.crop_factors.tolist() == [1.5] * (count // 2) + [3] * (count // 2)
 
 
-def test_joints_that_a_sets_own_crop_factor_cuts_off_are_told_of_and_no_others(hands, caplog):
+def joints_cut_off(caplog, data):
     from cpm_hand import sets
-    for own, run, text in ((1.1, 2.2, "--crop_factor=1.1 cuts off "), (2.2, 1.1, None)):
-        caplog.clear()
-        sets.tell_of_joints_cut_off(prepared(f"cmu_synth={hands}:1:{own}", crop_factor=run).training)
-        told = [record.getMessage() for record in caplog.records if "cuts off" in record.getMessage()]
-        assert [line.startswith(text) for line in told] == [True] * (text is not None)
+    caplog.clear()
+    sets.tell_of_joints_cut_off(data.training)
+    return [record.getMessage() for record in caplog.records if "cuts off" in record.getMessage()]
+
+
+def test_joints_that_a_sets_own_crop_factor_cuts_off_are_told_of_and_no_others(hands, caplog):
+    alone, = joints_cut_off(caplog, prepared(f"cmu_synth={hands}", crop_factor=1.1))
+    assert joints_cut_off(caplog, prepared(f"cmu_synth={hands}:1:1.1", crop_factor=2.2)) == [alone]
+    assert not joints_cut_off(caplog, prepared(f"cmu_synth={hands}:1:2.2", crop_factor=1.1))
+    # However many there are in other sets, of which nothing is lost.
+    others = [f"cmu_synth={hands}:1"] * 60
+    assert joints_cut_off(caplog, prepared(*others, f"cmu_synth={hands}:1:1.1", crop_factor=2.2)) == [alone]
 
 
 def test_numbers_behind_a_folder_are_its_weight_and_its_crop_factor():

@@ -185,6 +185,11 @@ def test_a_checkpoint_of_another_net_is_refused_in_the_words_of_the_flags():
     with pytest.raises(checkpoints.BadCheckpoint, match="another net. It holds --net=cpm --input_width=64 --stages=2 .*"
                                                         "this run is --net=cpm --input_width=64 --stages=3"):
         engine(spec=SPEC._replace(stages=3)).restore(saved, "old.npz")
+    other = SPEC.skeleton._replace(names=("carpus", *SPEC.skeleton.names[1:]))
+    for skeleton, text in ((other, "joint 0 is 'wrist' against 'carpus'"),
+                           (SPEC.skeleton._replace(bones=()), "other bones")):
+        with pytest.raises(checkpoints.BadCheckpoint, match=rf"this run is --net=cpm .* with 21 joints \(.*{text}\)"):
+            engine(spec=SPEC._replace(skeleton=skeleton)).restore(saved, "old.npz")
 
 
 def test_a_checkpoint_without_averages_does_not_fit_a_run_that_keeps_them():

@@ -294,7 +294,7 @@ def test_the_description_of_an_older_artefact_of_another_format_goes_with_it(mod
         assert runtimes.load(path).kind == name
     (tmp_path / "hand.onnx.json").write_text('{"mine": 1}')  # and nothing else does
     write_checked(FORMATS["onnx"].write, model, path)
-    assert (tmp_path / "hand.onnx.json").exists()
+    assert (tmp_path / "hand.onnx.json").exists() and runtimes.load(path).kind == "onnx"
 
 
 def test_a_package_that_is_missing_is_named_before_anything_is_written(checkpoint, tmp_path, monkeypatch):
@@ -330,12 +330,26 @@ def test_a_folder_of_something_else_is_not_replaced(checkpoint, tmp_path, name):
 @pytest.mark.parametrize("format_name, name, there, text", [
     ("onnx", "run.npz", "run.npz", "run.npz: exists and is not an artefact"),
     ("frozen_graph", "notes.txt", "notes.txt", "notes.txt: exists and is not an artefact"),
-    ("openvino", "hand.xml", "hand.bin", "hand.bin: exists without hand.xml")])
+    ("openvino", "hand.xml", "hand.bin", "hand.bin: exists without hand.xml"),
+    ("openvino", "project.xml", "project.xml", "project.xml: exists and is not an artefact"),
+    ("onnx", "other.onnx", "other.onnx", "other.onnx: exists and is not an artefact"),
+    ("keras", "other.keras", "other.keras", "other.keras: exists and is not an artefact"),
+    ("frozen_graph", "other.pb", "other.pb", "other.pb: exists and is not an artefact")])
 def test_a_file_of_something_else_is_not_replaced(checkpoint, tmp_path, format_name, name, there, text):
-    (tmp_path / there).write_bytes(b"PK\x03\x04 somebody's")
+    theirs = b"\n somebody's" if name.endswith(".pb") else b"PK\x03\x04 somebody's"
+    (tmp_path / there).write_bytes(theirs)
     with pytest.raises(ValueError, match=text):
         export.export(checkpoint, {format_name: tmp_path / name})
-    assert (tmp_path / there).read_bytes() == b"PK\x03\x04 somebody's"
+    assert (tmp_path / there).read_bytes() == theirs
+
+
+@pytest.mark.parametrize("name", [name for name in FORMATS if name != "saved_model"])
+def test_an_artefact_may_be_replaced_though_it_is_cut_short(model, tmp_path, name):
+    path = tmp_path / FORMATS[name].default_name
+    write_checked(FORMATS[name].write, model, path)
+    assert runtimes.is_export(path)
+    path.write_bytes(path.read_bytes()[:-9])
+    assert runtimes.is_export(path)
 
 
 def test_an_unknown_format_lists_those_there_are(checkpoint):

@@ -69,8 +69,14 @@ def test_sets_of_one_skeleton_follow_each_other():
 
 def test_sets_of_different_skeletons_do_not_mix():
     pair = labels.from_rows([row(keypoints=np.zeros((2, 2)), visible=[True, True])], PAIR)
-    with pytest.raises(ValueError, match="21 joints .wrist, …. and 2 joints .a, …."):
+    with pytest.raises(ValueError, match="cannot be mixed: 2 joints against 21, and joint 0 is 'a' against 'wrist'"):
         labels.concatenate([labels.from_rows([row()]), pair])
+
+
+def test_sets_of_the_same_joints_with_other_bones_do():
+    bare = HAND._replace(bones=())
+    both = labels.concatenate([labels.from_rows([row()]), labels.from_rows([row(1)], bare)])
+    assert both.num_hands == 2 and both.skeleton == HAND
 
 
 # Splits

@@ -74,6 +74,14 @@ def test_what_is_joined_twice_puts_both_groups_on_one_scale():
                       **dict.fromkeys(("d", "e", "de"), (0.0, 20.0))}
 
 
+def test_the_range_of_a_layer_that_is_used_twice_spans_both():
+    pixels = keras.Input((4, 4, 1), name="pixels")
+    larger = keras.layers.Rescaling(-10.0, name="larger")
+    model = keras.Model(pixels, keras.layers.Conv2D(1, 1)(larger(larger(pixels))))
+    ranges = quantization._ranges(model, ["larger"], quantization._readers(model), np.ones((1, 4, 4, 1), np.float32))
+    assert ranges == {"larger": (-10.0, 100.0)}
+
+
 def test_what_is_joined_is_on_one_scale(pair):
     _, model, _ = pair
     readers = quantization._readers(model)

@@ -153,9 +153,11 @@ def test_of_several_runs_it_is_the_mean_and_of_different_nets_nothing(tmp_path):
         ship_from([*runs, tmp_path / "wide"], *options)
     assert ship_from([*runs, tmp_path / "wide"], *options, "--crop_factor=1.75") == 0
     assert checkpoints.load(tmp_path / "out" / shipped.CHECKPOINT).state["crop_factor"] == 1.75
-    for stages in (3, 4):
-        small_run(tmp_path / str(stages), stages)
+    deep = {stages: small_run(tmp_path / str(stages), stages, seed=stages).weights for stages in (3, 4)}
     with pytest.raises(ValueError, match="3: of another net than .*/a"):  # which has no third
         ship_from([*runs, tmp_path / "3"], *options)
     assert ship_from([tmp_path / "4", tmp_path / "3"], *options) == 0    # the fourth is the third once more
-    assert checkpoints.load(tmp_path / "out" / shipped.CHECKPOINT).spec.stages == 4
+    both = checkpoints.load(tmp_path / "out" / shipped.CHECKPOINT)
+    assert both.spec.stages == 4
+    for name, array in both.weights.items():
+        np.testing.assert_allclose(array, (deep[3][name] + deep[4][name]) / 2, rtol=2**-11, atol=2**-24)

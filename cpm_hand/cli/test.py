@@ -9,7 +9,7 @@ Examples:
 Of one picture it prints the keypoints and writes four pictures into --output_dir: all belief maps, the strongest
 belief over the picture, what each stage believes, and the skeleton. Of several it prints a line each and writes the
 skeletons, unless only --write_json, --write_openpose_json or --write_csv were asked for. With several --graph_path it
-writes one sheet with a row for each picture and a column for each of them. With --evaluate it prints the
+writes sheets with a row for each picture and a column for each of them. With --evaluate it prints the
 main numbers and writes all of them into --output_dir, each with its definition. `--help` lists every flag.
 """
 
@@ -110,6 +110,7 @@ def main(argv: list[str], values: flags.FlagValues = flags.FLAGS) -> int:
         if len(paths) > 1 and given:
             raise ValueError(f"--{name} is for one picture, got {len(paths)}.")
     if len(values.graph_path) > 1:
+        _check_pages(paths, side_by_side.sheets(len(paths), values))
         return side_by_side.run(paths, values)
     for name in ("write_json", "write_csv"):
         _check_file(name, values[name].value)
@@ -117,6 +118,8 @@ def main(argv: list[str], values: flags.FlagValues = flags.FLAGS) -> int:
     from cpm_hand import results
 
     predictor = predictors.make(values.graph_path[0], values)
+    if values.write_openpose_json:
+        results.check_openpose(predictor.artefact.skeleton.num_joints)
     written = values.write_json or values.write_csv or values.write_openpose_json
     drawn = bool(values.output_dir or values.show or not written)
     alone = len(paths) == 1
@@ -178,7 +181,10 @@ def _check_file(name: str, path: str | None) -> None:
         return
     if os.path.isdir(path):
         raise ValueError(f"--{name}={path}: this is a folder; give the name of a file.")
-    pathlib.Path(path).parent.mkdir(parents=True, exist_ok=True)
+    folder = pathlib.Path(path).parent
+    folder.mkdir(parents=True, exist_ok=True)
+    if not os.access(folder if os.path.isfile(path) or not os.path.exists(path) else path, os.W_OK):
+        raise ValueError(f"--{name}={path}: nothing may be written there; give another place.")
 
 
 def _page(stem: pathlib.Path, kind: str) -> pathlib.Path:
@@ -257,11 +263,13 @@ def _write_tables(values, predictor, found: list, unreadable: dict[str, str]) ->
     from cpm_hand import results
 
     skeleton = predictor.artefact.skeleton
-    if values.write_json:
-        settings = {**predictors.settings(values.graph_path[0], predictor, bool(values.box)), "boxes": values.box}
-        results.write_json(values.write_json, found, skeleton, settings, unreadable)
-    if values.write_csv:
-        results.write_csv(values.write_csv, found, skeleton)
+    try:
+        if values.write_json:
+            settings = {**predictors.settings(values.graph_path[0], predictor, bool(values.box)), "boxes": values.box}
+            results.write_json(values.write_json, found, skeleton, settings, unreadable)
+    finally:  # where one file cannot be written, the other one perhaps can
+        if values.write_csv:
+            results.write_csv(values.write_csv, found, skeleton)
 
 
 def run() -> None:

@@ -40,7 +40,7 @@ _SKIP_BAD = flags.DEFINE_bool("skip_bad", False, "Leave out samples that cannot 
 _NET = flags.DEFINE_enum("net", None, ["cpm", "cpm_lite"], "Network to train: the published pose machine, or a compact "
                          "one for laptops. By default that of --checkpoint with its size, stages and width, else cpm.")
 _STAGES = flags.DEFINE_integer("stages", None, "Stages of the net; by default those of --checkpoint, else cpm: 6, "
-                               "cpm_lite: 3.", lower_bound=1)
+                               "cpm_lite: 4.", lower_bound=1)
 _WIDTH = flags.DEFINE_float("width", None, "Factor on the hidden channels; by default that of --checkpoint, else "
                             "1, the published net.", lower_bound=1e-3)
 _INPUT_WIDTH = flags.DEFINE_integer("input_width", None, "Side of the square input, px; by default the net's own "
