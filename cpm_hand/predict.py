@@ -135,11 +135,12 @@ class Predictor:
             return self._run(pictures, [self._look_at(around, scales) for around in squares], outputs)
         # What the threshold is for is what all looks say together: until then nothing is dropped.
         sizes = [(picture.shape[1], picture.shape[0]) for picture in pictures]
+        crop_factor = search.MARGIN * self.crop_factor
         found = self._run(pictures, [
             self._following(search.find(*size, self.artefact.size, max_hands=self.max_hands,
-                                        crop_factor=self.crop_factor), WHILE_SEARCHING) for size in sizes])
+                                        crop_factor=crop_factor), WHILE_SEARCHING) for size in sizes])
         settled = self._run(pictures, [
-            self._following(search.settle(hands, *size, crop_factor=self.crop_factor), self.crop_scales(False))
+            self._following(search.settle(hands, *size, crop_factor=crop_factor), self.crop_scales(False))
             for hands, size in zip(found, sizes)], outputs)
         # Two places may turn out to show the same hand.
         return [[hand for hand in search.strongest(hands, self.max_hands) if hand.presence >= self.threshold]

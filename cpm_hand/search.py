@@ -20,6 +20,7 @@ SHRINK = 0.6     # a square has at least this part of the side of the one, or of
 LEAST = 0.3      # and of the first: a net that runs after a fingertip ends with a crop of skin
 SETTLED = 0.06   # a square that would move or grow by less than this share of its side
 SAME = 0.5       # two finds of which one covers this share of the other are one hand
+MARGIN = 1.02    # side of squares around finds over those that a net is shown in true boxes: a finger may lie outside
 SURE = 0.4       # joints below this share of the better joints' score do not say where the hand is
 FAR = 2.5        # nor do those farther out than this many times the median distance from the middle
 WIDER = (1.0, 1.25, 1.5)  # sides of the squares that a find is settled among, over the one that it was found in
