@@ -100,6 +100,11 @@ def of_state(spec: nets.Spec, state: dict) -> Description:
     return description
 
 
+def described_inside(path: pathlib.Path) -> bool:
+    """Whether an artefact's own bytes hold a description, as all do but those that have it beside them."""
+    return b"cpm_hand" in path.read_bytes()
+
+
 def describe_beside(path: pathlib.Path) -> tuple[Description, dict]:
     """What NAME.json beside an artefact NAME says, and all that stands in it; nothing where there is no such file.
 

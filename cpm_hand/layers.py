@@ -26,6 +26,19 @@ def check(size: int, multiple: int, stages: int, width: float, usual: str = "") 
         raise ValueError(f"width must be above 0{usual}, got width={width}.")
 
 
+def retraced(model: keras.Model, call) -> keras.Model:
+    """Go through a functional model layer by layer, once for each time that a layer is used.
+
+    Args:
+        model: left as it is.
+        call: (layer, *arguments, **keywords) -> what stands for the layer's output from there on.
+
+    Returns:
+        keras.Model of what `call` gave; it shares the layers and the weights.
+    """
+    return keras.models.clone_model(model, clone_function=lambda layer: layer, call_function=call)
+
+
 @keras.saving.register_keras_serializable(package="cpm_hand")
 class Stages(layers.Layer):
     """Stack the maps of all stages along axis 1."""

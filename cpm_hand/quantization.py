@@ -9,6 +9,8 @@ import keras
 import numpy as np
 from keras import layers, ops
 
+from cpm_hand.layers import retraced
+
 KEEP = 0.99999  # share of a layer's values that its 256 steps span, on either side; the rest is cut off
 _SAME_SCALE = (layers.MaxPooling2D, layers.UpSampling2D)
 _ROUNDED = (layers.Conv2D, layers.Add, layers.ReLU, layers.Rescaling, layers.Concatenate, *_SAME_SCALE)
@@ -47,7 +49,7 @@ def int8(model: keras.Model, pictures: np.ndarray, kernel_bits: int = 8) -> kera
         result = kernel(*arguments, **keywords)
         return Round(*ranges[layer.name])(result) if layer.name in ranges else result
 
-    return keras.models.clone_model(model, clone_function=lambda layer: layer, call_function=call)
+    return retraced(model, call)
 
 
 class Round(layers.Layer):
@@ -111,7 +113,7 @@ def _readers(model: keras.Model) -> dict[str, list]:
             kept.append(tensor)
         return result
 
-    keras.models.clone_model(model, clone_function=lambda layer: layer, call_function=call)
+    retraced(model, call)
     return readers
 
 
@@ -140,8 +142,7 @@ def _ranges(model: keras.Model, names: list[str], readers: dict, pictures: np.nd
             probed[layer.name].append(result)
         return result
 
-    copy = keras.models.clone_model(model, clone_function=lambda layer: layer, call_function=call)
-    probe = keras.Model(copy.inputs[0], probed)
+    probe = keras.Model(retraced(model, call).inputs[0], probed)
     ranges = dict.fromkeys(names, (np.inf, -np.inf))
     for picture in pictures:
         for name, outputs in probe(picture[None], training=False).items():

@@ -12,7 +12,7 @@ import keras
 import numpy as np
 
 from cpm_hand import checkpoints, geometry, graphs, inference, nets, shipped
-from cpm_hand.artefacts import OUTPUTS, BadArtefact, Loaded, describe_beside, of_state
+from cpm_hand.artefacts import OUTPUTS, BadArtefact, Loaded, describe_beside, described_inside, of_state
 from cpm_hand.formats import FORMATS
 from cpm_hand.hand import HAND, Skeleton
 from cpm_hand.targets import BeliefMaps
@@ -122,7 +122,7 @@ def load(path) -> Artefact:
 def is_export(path: pathlib.Path) -> bool:
     """Whether a file is one that freeze.py wrote, whole or not: it holds a description, or has one beside it."""
     try:
-        return _kind(path) in FORMATS and bool(describe_beside(path)[0].spec or b"cpm_hand" in path.read_bytes())
+        return _kind(path) in FORMATS and (described_inside(path) or describe_beside(path)[0].spec is not None)
     except BadArtefact:
         return False
 
@@ -183,7 +183,7 @@ def resized(spec: nets.Spec, size: int | None = None, stages: int | None = None)
     """
     if stages is not None and not 1 <= stages <= spec.stages:
         raise ValueError(f"--stages={stages}: this net has {spec.stages} stages, of which 1 to {spec.stages} can be "
-                         f"kept; train.py --checkpoint=FILE --stages={max(stages, 1)} makes it one of more.")
+                         f"kept; train.py --checkpoint=FILE --stages=N trains on to one of more.")
     return spec._replace(size=spec.size if size is None else size, stages=spec.stages if stages is None else stages)
 
 

@@ -125,7 +125,7 @@ def prepare(training: list[Source], validation: list[Source], choice: Choice) ->
                          "alike), or none for their sizes.")
     parts = [_read(source, choice).take(slice(0, choice.limit or None)) for source in training]
     if validation:
-        held_back, origins = [_read(source, choice) for source in validation], validation
+        held_parts, held_sources = [_read(source, choice) for source in validation], validation
     else:
         masks = [labels.validation_mask(part.groups, choice.validation_fraction) for part in parts]
         if np.concatenate(masks).all():
@@ -133,9 +133,9 @@ def prepare(training: list[Source], validation: list[Source], choice: Choice) ->
                            "stays in training and nothing is held back. --validation_data names another set.",
                            sum(part.num_hands for part in parts))
             masks = [np.zeros_like(mask) for mask in masks]
-        held_back, origins = [part.take(mask) for part, mask in zip(parts, masks)], training
+        held_parts, held_sources = [part.take(mask) for part, mask in zip(parts, masks)], training
         parts = [part.take(~mask) for part, mask in zip(parts, masks)]
-    held_back_factors, held_back = _crop_factors(held_back, origins, choice), labels.concatenate(held_back)
+    held_back = labels.concatenate(held_parts)
     if not held_back.num_hands and choice.validation_fraction:
         LOGGER.warning("the validation split is empty (%d sources in the training set): there will be no validation "
                        "loss, error or PCK. --validation_data or a larger --validation_fraction makes one.",
@@ -151,8 +151,8 @@ def prepare(training: list[Source], validation: list[Source], choice: Choice) ->
         Loader(together, choice.size, augmentation=AUGMENTATIONS[choice.augmentation],
                crop_factors=_crop_factors(parts, sources, choice), **common),
         Mixture([part.num_hands for part in parts], weights, choice.seed),
-        Loader(held_back, choice.size, crop_factors=held_back_factors, **common) if held_back.num_hands else None,
-        choice.batch_size)
+        Loader(held_back, choice.size, crop_factors=_crop_factors(held_parts, held_sources, choice),
+               **common) if held_back.num_hands else None, choice.batch_size)
 
 
 def _crop_factors(parts: list[Labels], sources: list[Source], choice: Choice) -> np.ndarray:

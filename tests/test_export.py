@@ -295,6 +295,7 @@ def test_the_description_of_an_older_artefact_of_another_format_goes_with_it(mod
     (tmp_path / "hand.onnx.json").write_text('{"mine": 1}')  # and nothing else does
     write_checked(FORMATS["onnx"].write, model, path)
     assert (tmp_path / "hand.onnx.json").exists() and runtimes.load(path).kind == "onnx"
+    assert runtimes.is_export(path)  # and may be replaced
 
 
 def test_a_package_that_is_missing_is_named_before_anything_is_written(checkpoint, tmp_path, monkeypatch):

@@ -41,11 +41,11 @@ def run(paths: list[str], values: flags.FlagValues) -> int:
     columns = results.unique_names(values.graph_path)
     each = [predictors.make(path, values) for path in values.graph_path]
     cells, titles, unreadable = [], [], []
-    following = iter(sheets(len(paths), values))
-    pathlib.Path(values.output_dir or "out").mkdir(parents=True, exist_ok=True)  # before the work, if it cannot be
+    files = sheets(len(paths), values)
+    files[0].parent.mkdir(parents=True, exist_ok=True)  # before the work, if it cannot be
 
     def write():
-        sheet = next(following)
+        sheet = files.pop(0)
         images.write(sheet, draw.contact_sheet(cells, len(columns), CELL_PX, titles))
         cells.clear()
         titles.clear()

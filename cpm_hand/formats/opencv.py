@@ -12,7 +12,16 @@ import keras
 import numpy as np
 
 from cpm_hand import graphs
-from cpm_hand.artefacts import OUTPUTS, BadArtefact, Loaded, check_bytes, describe_beside, first_line, write_beside
+from cpm_hand.artefacts import (
+    OUTPUTS,
+    BadArtefact,
+    Loaded,
+    check_bytes,
+    describe_beside,
+    described_inside,
+    first_line,
+    write_beside,
+)
 
 KIND = "opencv"
 
@@ -52,7 +61,7 @@ def is_it(path: pathlib.Path, head: bytes) -> bool:
     try:
         return describe_beside(path)[1].get("format") == KIND
     except BadArtefact:  # somebody else's file beside plain ONNX, which holds its own description, or ours, damaged
-        return b"cpm_hand" not in path.read_bytes()
+        return not described_inside(path)
 
 
 def load(path: pathlib.Path) -> Loaded:

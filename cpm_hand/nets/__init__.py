@@ -9,6 +9,7 @@ import keras
 
 from cpm_hand import losses
 from cpm_hand.hand import HAND, Skeleton
+from cpm_hand.layers import retraced
 from cpm_hand.nets import cpm, cpm_lite
 from cpm_hand.targets import BeliefMaps
 
@@ -140,5 +141,5 @@ def costs(model: keras.Model) -> Costs:
             macs += math.prod(arguments[0].shape[1:]) * math.prod(layer.kernel_size) * layer.filters
         return result
 
-    keras.models.clone_model(model, clone_function=lambda layer: layer, call_function=call)
+    retraced(model, call)
     return Costs(model.count_params(), macs, activations)
