@@ -22,7 +22,7 @@ class BeliefMaps(NamedTuple):
         stride: input pixels per map cell.
         sigma_px: standard deviation of the bells, in input pixels, whatever the stride.
         background: whether a last map holds 1 minus the largest joint value.
-        smooth_px: standard deviation of the bell with which `decode` weighs the belief around a place; at 0 it looks
+        reach_px: how far around a place `decode` counts the belief, where its weight has fallen to 1/e; at 0 it looks
             for the highest cell alone. For nets whose maps are probabilities: where these are torn between places, or
             spread out, the place with the most belief around it is nearer to the joint than the highest cell.
     """
@@ -30,7 +30,7 @@ class BeliefMaps(NamedTuple):
     stride: int
     sigma_px: float
     background: bool = True
-    smooth_px: float = 0.0
+    reach_px: float = 0.0
 
     def num_maps(self, num_joints: int) -> int:
         """Channels C of the maps of J joints."""
@@ -91,8 +91,9 @@ class BeliefMaps(NamedTuple):
         exact for a Gaussian, whatever its height. In a border cell, which lacks a neighbour, the parabola's
         curvature is that of sigma_px. The offset is at most half a cell.
 
-        With smooth_px the same is done on smoothed maps, on which a whole bell is a wider one, again 1 high. Part of
-        the bell of a joint near the border is missing, which would move it inwards: there maps are read as they are.
+        With reach_px the same is done on what lies around each place, which is 1 in the middle of a whole bell; the score
+        is that of half the reach, for belief spread over all of it is no sure joint. Part of the bell of a joint near the border is missing, which would move it inwards by up to
+        sigma_px: there the map is read as it is, unless the two places are further apart than that.
 
         Args:
             maps: float [B, h, w, C], as a net predicts them; values are clamped to at least 1e-4.
@@ -104,20 +105,30 @@ class BeliefMaps(NamedTuple):
         joints = ops.cast(maps, "float32")
         if self.background:
             joints = joints[..., :-1]
-        found = self._apexes(joints, self.sigma_px)
-        if not self.smooth_px:
-            return found
+        highest = self._apexes(joints, self.sigma_px)
+        if not self.reach_px:
+            return highest
+        around, near = self._gathered(joints, self.reach_px), self._gathered(joints, self.reach_px / 2)
+        around = ops.concatenate([around[..., :2], near[..., 2:]], axis=-1)
         height, width = joints.shape[1], joints.shape[2]
-        matrices = [smoothing_matrix(cells, self.sigma_px / self.stride, self.smooth_px / self.stride)
-                    for cells in (height, width)]
-        smoothed = self._apexes(_resampled(joints, *matrices), math.hypot(self.sigma_px, self.smooth_px))
-        margin = self.sigma_px + self.smooth_px - 0.5          # from the first pixel's centre to where bells are whole
-        limits = np.float32([width * self.stride - 1 - margin, height * self.stride - 1 - margin])
-        places = ops.stack([found[..., :2], smoothed[..., :2]])                              # [2, B, J, 2]
-        inside = ops.logical_and(places >= margin, places <= limits)
-        inner = ops.min(ops.cast(inside, "float32"), axis=(0, -1))[..., None]                # [B, J, 1]
-        inner = inner * ops.cast(found[..., 2:] > 0, "float32")
-        return found + inner * (smoothed - found)
+        places = ops.stack([highest[..., :2], around[..., :2]])                              # [2, B, J, 2]
+        margin, far_side = 3 * self.sigma_px, np.float32([width, height]) * self.stride - 1
+        inner = ops.logical_and(places >= margin, places <= far_side - margin)
+        whole = ops.min(ops.cast(inner, "float32"), axis=(0, -1))                            # [B, J], 0 or 1
+        apart = ops.max(ops.cast(ops.abs(places[0] - places[1]) > self.sigma_px, "float32"), axis=-1)
+        taken = ops.maximum(whole, apart) * ops.cast(highest[..., 2] > 0, "float32")
+        return highest + taken[..., None] * (around - highest)
+
+    def _gathered(self, joints, reach_px: float):
+        """`_apexes` of the belief around each place of maps [B, h, w, J], 1 in the middle of a whole bell."""
+        sigma, reach = self.sigma_px / self.stride, reach_px / self.stride
+        rows, columns = (gathering_matrix(cells, sigma, reach) for cells in joints.shape[1:3])
+        # The bell that fits the top of what a whole one becomes, for the parabola in a border cell.
+        cells = 16 * math.ceil(sigma + reach) + 1
+        middle = cells // 2
+        bell = np.exp(-0.5 * np.square((np.arange(cells) - middle) / sigma))
+        top, beside = (gathering_matrix(cells, sigma, reach) @ bell)[middle:middle + 2]
+        return self._apexes(_resampled(joints, rows, columns), self.stride / math.sqrt(2 * math.log(top / beside)))
 
     def _apexes(self, joints, sigma_px: float):
         """`decode` on maps [B, h, w, J] of joints alone, of bells of that sigma."""
@@ -205,25 +216,28 @@ def _resampled(maps, rows: np.ndarray, columns: np.ndarray):
     return ops.matmul(columns, ops.reshape(tall, (-1, len(rows), width, channels)))          # [B, H, W, C]
 
 
-def smoothing_matrix(cells: int, sigma: float, smooth: float) -> np.ndarray:
-    """The matrix that weighs the cells around each cell of an axis with a bell.
+def gathering_matrix(cells: int, sigma: float, reach: float) -> np.ndarray:
+    """The matrix that gathers the belief around each cell of an axis.
+
+    Weights fall as exp(-(d / reach)^3): nearly alike within most of the reach, since what is asked is how much belief
+    is there, yet highest in the middle, or a lone bell would have no place. A Gaussian of the same width tells two
+    places that are torn apart less well, and a box leaves the place within it open.
 
     Args:
         cells: number of cells along the axis.
         sigma: of the bells in the maps, in cells.
-        smooth: of the weights, in cells.
+        reach: where a weight is 1/e, in cells.
 
     Returns:
-        float32 [cells, cells], scaled such that a bell of `sigma` with an apex of 1, far from the border, becomes one
-        of hypot(sigma, smooth) with an apex of 1.
+        float32 [cells, cells], scaled such that a bell of `sigma` with an apex of 1, far from the border, gives 1 there.
     """
-    def bell(distance, sigma):
-        return np.exp(-0.5 * np.square(distance / sigma))
+    def weight(distance):
+        return np.exp(-np.abs(distance / reach) ** 3)
 
     index = np.arange(cells)
     everywhere = np.arange(-8 * math.ceil(sigma), 8 * math.ceil(sigma) + 1)
-    whole = np.sum(bell(everywhere, sigma) * bell(everywhere, smooth))
-    return np.float32(bell(index[:, None] - index, smooth) / whole)
+    whole = np.sum(np.exp(-0.5 * np.square(everywhere / sigma)) * weight(everywhere))
+    return np.float32(weight(index[:, None] - index) / whole)
 
 
 def bicubic_matrix(source: int, target: int) -> np.ndarray:

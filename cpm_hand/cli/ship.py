@@ -36,6 +36,8 @@ def define(values: flags.FlagValues = flags.FLAGS) -> None:
                         "Apache-2.0.", flag_values=values)
     flags.DEFINE_integer("size", None, "Side of the square input in pixels, where it is not the training size.",
                          lower_bound=1, flag_values=values)
+    flags.DEFINE_integer("stages", None, "Stages of the net, where those that share their weights need not all run; by "
+                         "default the most that any run has.", lower_bound=1, flag_values=values)
     flags.DEFINE_float("crop_factor", None, "Side of the crops to show it over the longer side of the tight joint box, "
                        "where it does better with others than those it was trained on.", lower_bound=1, upper_bound=10,
                        flag_values=values)
@@ -57,6 +59,7 @@ def main(argv: list[str], values: flags.FlagValues = flags.FLAGS) -> int:
 
     best = _mean([(path, checkpoints.find(path)) for path in argv[1:]], any_crops=bool(values.crop_factor))
     spec = runtimes.resized(best.spec, values.size)
+    spec = spec._replace(stages=values.stages or spec.stages)
     shown = of_state(best.spec, best.state)
     state = {"hands": shown.hands, "crop_factor": values.crop_factor or shown.crop_factor,
              "presence_threshold": values.presence_threshold, "licence": "Apache-2.0", "source": values.source}

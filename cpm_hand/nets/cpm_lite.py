@@ -20,7 +20,7 @@ from keras import layers
 from cpm_hand.layers import SpatialBelief, Stages, check
 from cpm_hand.targets import BeliefMaps
 
-TARGET = BeliefMaps(stride=4, sigma_px=5.0, smooth_px=9.0)
+TARGET = BeliefMaps(stride=4, sigma_px=5.0, reach_px=22.0)
 STEM = (32, 48)                 # channels at strides 2 and 4
 TRUNK = ((128, 4), (144, 2))    # channels and residual blocks at strides 8 and 16
 COARSEST = 16                   # stride of the last of them
