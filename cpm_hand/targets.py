@@ -91,9 +91,10 @@ class BeliefMaps(NamedTuple):
         exact for a Gaussian, whatever its height. In a border cell, which lacks a neighbour, the parabola's
         curvature is that of sigma_px. The offset is at most half a cell.
 
-        With reach_px the same is done on what lies around each place, which is 1 in the middle of a whole bell; the score
-        is that of half the reach, for belief spread over all of it is no sure joint. Part of the bell of a joint near the border is missing, which would move it inwards by up to
-        sigma_px: there the map is read as it is, unless the two places are further apart than that.
+        With reach_px the same is done on the belief around each place, which is 1 in the middle of a whole bell; the
+        place is then good to about a hundredth of a cell. The score is that of half the reach, for belief that is
+        spread over all of it is no sure joint. Part of the bell of a joint near the border is missing, which would move
+        it inwards by up to sigma_px: there the map is read as it is, unless the two places are further apart than that.
 
         Args:
             maps: float [B, h, w, C], as a net predicts them; values are clamped to at least 1e-4.
@@ -123,12 +124,11 @@ class BeliefMaps(NamedTuple):
         """`_apexes` of the belief around each place of maps [B, h, w, J], 1 in the middle of a whole bell."""
         sigma, reach = self.sigma_px / self.stride, reach_px / self.stride
         rows, columns = (gathering_matrix(cells, sigma, reach) for cells in joints.shape[1:3])
-        # The bell that fits the top of what a whole one becomes, for the parabola in a border cell.
-        cells = 16 * math.ceil(sigma + reach) + 1
-        middle = cells // 2
-        bell = np.exp(-0.5 * np.square((np.arange(cells) - middle) / sigma))
-        top, beside = (gathering_matrix(cells, sigma, reach) @ bell)[middle:middle + 2]
-        return self._apexes(_resampled(joints, rows, columns), self.stride / math.sqrt(2 * math.log(top / beside)))
+        # For the parabola in a border cell: of what a whole bell becomes, 1 in its middle, how high is the next cell?
+        middle = 8 * math.ceil(sigma + reach)
+        bell = np.exp(-0.5 * np.square((np.arange(2 * middle + 1) - middle) / sigma))
+        beside = float(gathering_matrix(len(bell), sigma, reach)[middle + 1] @ bell)
+        return self._apexes(_resampled(joints, rows, columns), self.stride / math.sqrt(-2 * math.log(beside)))
 
     def _apexes(self, joints, sigma_px: float):
         """`decode` on maps [B, h, w, J] of joints alone, of bells of that sigma."""
@@ -229,7 +229,8 @@ def gathering_matrix(cells: int, sigma: float, reach: float) -> np.ndarray:
         reach: where a weight is 1/e, in cells.
 
     Returns:
-        float32 [cells, cells], scaled such that a bell of `sigma` with an apex of 1, far from the border, gives 1 there.
+        float32 [cells, cells], scaled such that a bell of `sigma` with an apex of 1, far from the border, gives 1 in its
+        middle.
     """
     def weight(distance):
         return np.exp(-np.abs(distance / reach) ** 3)

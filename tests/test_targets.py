@@ -77,7 +77,7 @@ def test_a_size_the_cells_do_not_tile_is_refused():
 def test_decode_undoes_encode_to_a_hundredth_of_a_cell(codec):
     points = np.random.default_rng(1).uniform(12, 367 - 12, (50, 20, 2)).astype(np.float32)
     decoded = decode(encode(points, codec=codec), codec)
-    assert np.abs(decoded[..., :2] - points).max() < (0.06 if codec.reach_px else 0.02)
+    assert np.abs(decoded[..., :2] - points).max() < (0.04 if codec.reach_px else 0.02)
     np.testing.assert_allclose(decoded[..., 2], 1, atol=1e-3)
 
 
@@ -118,12 +118,20 @@ def test_a_weaker_map_decodes_to_the_same_place(codec):
     assert np.abs(decode(0.3 * maps, codec) - decode(maps, codec))[..., :2].max() < 0.02
 
 
-@pytest.mark.parametrize("row", [60, 2, 125], ids=["inside", "at the upper border", "at the lower border"])
-def test_two_places_side_by_side_outweigh_a_higher_one_alone_where_belief_is_gathered(row):
-    maps = encode([[[54, row], [66, row], [20, row]]], size=128, codec=GATHERED)
+def test_two_places_side_by_side_outweigh_a_higher_one_alone_where_belief_is_gathered():
+    maps = encode([[[54, 60], [66, 60], [20, 100]]], size=128, codec=GATHERED)
     torn = maps[..., :3] @ np.float32([[0.3, 0], [0.3, 0], [0.4, 1]])  # and a background, which is left out
-    assert decode(torn, GATHERED)[0, 0, 0] == pytest.approx(60, abs=0.1)
-    assert decode(torn, GATHERED._replace(reach_px=0.0))[0, 0, 0] == pytest.approx(20, abs=0.1)
+    np.testing.assert_allclose(decode(torn, GATHERED)[0, 0, :2], [60, 60], atol=0.05)
+    np.testing.assert_allclose(decode(torn, GATHERED._replace(reach_px=0.0))[0, 0, :2], [20, 100], atol=0.05)
+
+
+@pytest.mark.parametrize("row", [2, 125], ids=["upper", "lower"])
+def test_two_places_side_by_side_outweigh_a_higher_one_alone_at_the_border_too(row):
+    maps = encode([[[54, row], [66, row], [12, row]]], size=128, codec=GATHERED)
+    torn = maps[..., :3] @ np.float32([[0.3, 0], [0.3, 0], [0.4, 1]])
+    x, y, _ = decode(torn, GATHERED)[0, 0]
+    assert x == pytest.approx(60, abs=0.05) and y == pytest.approx(row, abs=GATHERED.sigma_px)
+    assert decode(torn, GATHERED._replace(reach_px=0.0))[0, 0, 0] == pytest.approx(12, abs=0.05)
 
 
 def test_the_place_with_the_most_belief_around_is_that_of_the_loops_a_reader_would_write():

@@ -58,8 +58,7 @@ def main(argv: list[str], values: flags.FlagValues = flags.FLAGS) -> int:
     from cpm_hand.artefacts import of_state
 
     best = _mean([(path, checkpoints.find(path)) for path in argv[1:]], any_crops=bool(values.crop_factor))
-    spec = runtimes.resized(best.spec, values.size)
-    spec = spec._replace(stages=values.stages or spec.stages)
+    spec = runtimes.resized(best.spec, values.size, values.stages)
     shown = of_state(best.spec, best.state)
     state = {"hands": shown.hands, "crop_factor": values.crop_factor or shown.crop_factor,
              "presence_threshold": values.presence_threshold, "licence": "Apache-2.0", "source": values.source}
