@@ -229,8 +229,8 @@ def gathering_matrix(cells: int, sigma: float, reach: float) -> np.ndarray:
         reach: where a weight is 1/e, in cells.
 
     Returns:
-        float32 [cells, cells], scaled such that a bell of `sigma` with an apex of 1, far from the border, gives 1 in its
-        middle.
+        float32 [cells, cells], scaled such that a bell of `sigma` with an apex of 1, far from the border, gives 1 in
+        its middle.
     """
     def weight(distance):
         return np.exp(-np.abs(distance / reach) ** 3)
