@@ -1,7 +1,7 @@
-"""Where to look for hands in a whole picture: everywhere, again around what was found, and at last wider around that.
+"""Where to look for hands in a whole picture: everywhere, then again around what was found.
 
-Nothing here runs a net. `find` and `settle` are generators: they yield squares to look at and are sent what was seen in
-each, so that whoever runs the net can put the squares of many pictures into one batch. What was seen is anything with
+Nothing here runs a net. `find` is a generator: it yields squares to look at and is sent what was seen in each, so that
+whoever runs the net can put the squares of many pictures into one batch. What was seen is anything with
 `keypoints` [J, 3] (x, y in px of the picture, score), `presence` and `box`, such as a `looks.Hand`.
 """
 
@@ -22,10 +22,7 @@ SETTLED = 0.06   # a square that would move or grow by less than this share of i
 SAME = 0.5       # two finds of which one covers this share of the other are one hand
 MARGIN = 1.02    # side of squares around finds over those that a net is shown in true boxes: a finger may lie outside
 SURE = 0.4       # joints below this share of the better joints' score do not say where the hand is
-FAR = 2.5        # nor do those farther out than this many times the median distance from the middle
-WIDER = (1.0, 1.25, 1.5)  # sides of the squares that a find is settled among, over the one that it was found in
-COST = 0.1       # presence that such a look loses per side: of wide squares a net is a little surer than it is right
-RATHER = 0.05    # presence that a look in a square of the usual width around the joints may lack
+FAR = 5.0        # nor do those farther from the middle than so many medians of that distance; in hands it is 1.2 to 4.5
 
 
 def find(width: int, height: int, input_size: int, *, max_hands: int = 1,
@@ -68,39 +65,6 @@ def find(width: int, height: int, input_size: int, *, max_hands: int = 1,
         places = [place for place in moving if id(place.look) in apart]
     # Where all that was seen lies beside the picture, there was nowhere to look again.
     return strongest(looks or in_windows, max_hands)
-
-
-def settle(hands: Sequence, width: int, height: int, *,
-           crop_factor: float = geometry.CROP_FACTOR) -> Generator[np.ndarray, Sequence, list]:
-    """Look at what was found in wider squares too, and once more around the joints that were seen then.
-
-    A square that cuts off a finger keeps doing so: the net says of the finger that it is not there, and the next square
-    lies around the others. The wider squares show it.
-
-    Args:
-        hands: what `find` returned.
-        width: of the picture, px.
-        height: of the picture, px.
-        crop_factor: as for `find`.
-
-    Yields:
-        float32 [N, 4], as `find` does.
-
-    Returns:
-        For each hand what was seen around its joints, unless what was seen before was clearly surer.
-    """
-    looks = yield np.stack([geometry.widen(hand.box, times) for hand in hands for times in WIDER])
-    surest = []
-    for first in range(0, len(looks), len(WIDER)):
-        own = joint_box(looks[first].keypoints)
-        worth = [look.presence - COST * (times - 1) if overlap(joint_box(look.keypoints), own) >= SAME
-                 else -np.inf                                         # a wider square may show another hand, too
-                 for look, times in zip(looks[first:], WIDER)]
-        surest.append(looks[first + int(np.argmax(worth))])
-    squares = [geometry.widen(joint_box(look.keypoints), crop_factor) for look in surest]
-    around = yield np.stack([square if _shows(square, width, height) else look.box
-                             for square, look in zip(squares, surest)])
-    return [last if last.presence >= look.presence - RATHER else look for last, look in zip(around, surest)]
 
 
 def _shows(square, width: int, height: int) -> bool:

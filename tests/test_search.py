@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 from cpm_hand import geometry, search
+from cpm_hand.rendering import kinematics, poses
+from cpm_hand.rendering.hands import sample_view
 
 SIZE = 128
 
@@ -47,12 +49,7 @@ def fitted_net(hands):
 
 def run(width, height, look, **settings):
     """What the search finds, and the squares of each round."""
-    return drive(search.find(width, height, SIZE, **settings), look)
-
-
-def drive(generator, look):
-    """What a search returns that is sent what `look` sees in its squares, and the squares of each round."""
-    seen, rounds = None, []
+    generator, seen, rounds = search.find(width, height, SIZE, **settings), None, []
     while True:
         try:
             squares = generator.send(seen)
@@ -226,71 +223,6 @@ def test_there_is_always_a_find_even_beside_the_picture():
     assert len(run(640, 480, beside)[0]) == 1
 
 
-def settled(hands, look, crop_factor=2.2):
-    """What `settle` makes of hands that were found."""
-    return drive(search.settle(hands, 1280, 720, crop_factor=crop_factor), look)[0]
-
-
-def test_a_finger_that_its_square_cuts_off_is_found_in_a_wider_one():
-    truth = hand_at(600, 300, 200)
-    truth[17:] = [(x, 300) for x in (745, 760, 775, 790)]
-    net, narrow = fitted_net([truth]), geometry.square_box((600, 300), 1.4 * 200)
-    cut_off = net(narrow)
-    assert (cut_off.keypoints[:, 2] < 0.1).nonzero()[0].tolist() == [17, 18, 19, 20]
-    again = geometry.widen(search.joint_box(cut_off.keypoints), 1.4)
-    assert again[0] + again[2] < 745                                  # as it is, the search stays where it is
-    hand, = settled([cut_off], net, crop_factor=1.4)
-    np.testing.assert_allclose(hand.keypoints[:, :2], truth)
-    assert hand.box[2] == pytest.approx(1.4 * np.ptp(truth, axis=0).max(), rel=0.02)
-
-
-def test_each_hand_is_settled_for_itself_though_a_wider_square_shows_a_surer_one_beside_it():
-    truth, beside = hand_at(400, 300, 100), hand_at(530, 300, 100)
-    net = fitted_net([truth])
-
-    def look(square):
-        if square[2] < 1.2 * 220:
-            return net(square)
-        return Look(np.column_stack([beside, np.ones(21)]), 1.0, square)
-
-    found = net(geometry.square_box((400, 300), 220))
-    for hand in settled([found, found], look):
-        np.testing.assert_allclose(hand.keypoints[:, :2], truth)
-
-
-@pytest.mark.parametrize(("presence", "wide"), [(0.53, False), (0.55, True)])
-def test_a_wider_square_has_to_be_a_little_surer(presence, wide):
-    """Half a side more takes 0.05 off. The last square, around what was seen, is never sure enough to count."""
-    truth = hand_at(640, 360, 100)
-
-    def look(square):
-        sure = {240: 0.49, 300: 0.4, 360: presence}.get(round(float(square[2])), 0.1)
-        return Look(np.column_stack([truth, np.full(21, sure)]), sure, square)
-
-    hand, = settled([look(geometry.square_box((640, 360), 240))], look, crop_factor=2.0)
-    assert (hand.presence == presence) is wide
-
-
-@pytest.mark.parametrize(("presence", "counts"), [(0.86, True), (0.84, False)])
-def test_the_look_around_the_joints_counts_unless_what_was_seen_before_is_clearly_surer(presence, counts):
-    truth = hand_at(640, 360, 100)
-
-    def look(square):
-        sure = presence if square[2] < 219 else 0.9                  # the last square is the smallest
-        return Look(np.column_stack([truth, np.full(21, sure)]), sure, square)
-
-    hand, = settled([look(geometry.square_box((640, 360), 240))], look, crop_factor=2.0)
-    assert (hand.presence == presence) is counts
-
-
-def test_a_hand_that_runs_out_of_the_picture_is_settled_where_it_was():
-    def beside(square):
-        return Look(np.column_stack([hand_at(-3000, -3000, 50), np.full(21, 0.3)]), 0.3, square)
-
-    hand, = settled([beside(geometry.square_box((640, 360), 200))], beside)
-    assert hand.box[2] == pytest.approx(200)
-
-
 def test_joints_that_nobody_believes_in_do_not_say_where_the_hand_is():
     points = hand_at(100, 100, 60)
     keypoints = np.column_stack([points, np.full(21, 0.8)])
@@ -303,6 +235,16 @@ def test_nor_does_a_believed_joint_far_from_the_others():
     keypoints = np.column_stack([points, np.full(21, 0.8)])
     keypoints[5, :2] = 400, 20
     np.testing.assert_allclose(search.joint_box(keypoints), geometry.tight_box(points, np.arange(21) != 5))
+
+
+def test_but_wrist_and_fingertips_do_far_as_they_lie_from_the_knuckles_among_which_the_middle_is():
+    rng = np.random.default_rng(0)
+    for _ in range(200):
+        shape = kinematics.sample_shape(rng)
+        joints, _ = kinematics.forward(shape, poses.sample_pose(rng, shape).pose)
+        points = (joints @ sample_view(rng).T)[:, :2]
+        box = search.joint_box(np.column_stack([points, np.full(21, 0.8)]))
+        np.testing.assert_allclose(box, geometry.tight_box(points, np.full(21, True)))
 
 
 @pytest.mark.parametrize("keypoints", [np.zeros((21, 3)), np.full((1, 3), 0.5), np.full((21, 3), 1e-9)])
