@@ -137,13 +137,13 @@ class Predictor:
         sizes = [(picture.shape[1], picture.shape[0]) for picture in pictures]
         crop_factor = search.MARGIN * self.crop_factor
         found = self._run(pictures, [
-            self._following(search.find(*size, self.artefact.size, max_hands=self.max_hands, crop_factor=crop_factor))
-            for size in sizes])
-        scales = self.crop_scales(False)
-        seen = self._run(pictures, [self._look_at([hand.box for hand in hands], scales) for hands in found], outputs)
+            self._following(search.find(*size, self.artefact.size, max_hands=self.max_hands,
+                                        crop_factor=crop_factor), WHILE_SEARCHING) for size in sizes])
+        settled = self._run(pictures, [self._following(search.settle(hands), self.crop_scales(False))
+                                       for hands in found], outputs)
         # Two places may turn out to show the same hand.
         return [[hand for hand in search.strongest(hands, self.max_hands) if hand.presence >= self.threshold]
-                for hands in seen]
+                for hands in settled]
 
     def _look_at(self, squares, scales: tuple[float, ...]) -> Generator[list[tuple], list[Hand], list[Hand]]:
         """Ask for each square at all scales, in as many ways as each is named, and join what is seen of its hand."""
@@ -153,11 +153,12 @@ class Predictor:
         looks = iter((yield [(geometry.widen(square, scale), *way) for square in squares for scale, *way in views]))
         return [joined([next(looks) for _ in views]) for _ in squares]
 
-    def _following(self, searching: Generator) -> Generator[list[tuple], list[Hand], list[Hand]]:
-        """A search, each of whose squares is looked at once."""
+    def _following(self, searching: Generator,
+                   scales: tuple[float, ...]) -> Generator[list[tuple], list[Hand], list[Hand]]:
+        """A search, each of whose squares is looked at in all scales."""
         squares = next(searching)
         while True:
-            looks = yield from self._look_at(squares, WHILE_SEARCHING)
+            looks = yield from self._look_at(squares, scales)
             try:
                 squares = searching.send(looks)
             except StopIteration as done:

@@ -1,7 +1,7 @@
-"""Where to look for hands in a whole picture: everywhere, then again around what was found.
+"""Where to look for hands in a whole picture: everywhere, again around what was found, and at last wider around that.
 
-Nothing here runs a net. `find` is a generator: it yields squares to look at and is sent what was seen in each, so that
-whoever runs the net can put the squares of many pictures into one batch. What was seen is anything with
+Nothing here runs a net. `find` and `settle` are generators: they yield squares to look at and are sent what was seen in
+each, so that whoever runs the net can put the squares of many pictures into one batch. What was seen is anything with
 `keypoints` [J, 3] (x, y in px of the picture, score), `presence` and `box`, such as a `looks.Hand`.
 """
 
@@ -22,7 +22,9 @@ SETTLED = 0.06   # a square that would move or grow by less than this share of i
 SAME = 0.5       # two finds of which one covers this share of the other are one hand
 MARGIN = 1.02    # side of squares around finds over those that a net is shown in true boxes: a finger may lie outside
 SURE = 0.4       # joints below this share of the better joints' score do not say where the hand is
-FAR = 5.0        # nor do those farther from the middle than so many medians of that distance; in hands it is 1.2 to 4.5
+FAR = 5.0        # nor do those farther from the middle than so many medians of that distance; in hands it is 1.2 to 4.6
+WIDER = 1.25     # a find is looked at in a square so much wider as well
+SURER = 0.1      # presence that such a look must have more: of wide squares a net is a little surer than it is right
 
 
 def find(width: int, height: int, input_size: int, *, max_hands: int = 1,
@@ -65,6 +67,26 @@ def find(width: int, height: int, input_size: int, *, max_hands: int = 1,
         places = [place for place in moving if id(place.look) in apart]
     # Where all that was seen lies beside the picture, there was nowhere to look again.
     return strongest(looks or in_windows, max_hands)
+
+
+def settle(hands: Sequence) -> Generator[np.ndarray, Sequence, list]:
+    """Look at what was found in a wider square, too.
+
+    A square that cuts off a finger stands still: the net says of the finger that it is not there, and the next square
+    lies around the others. The wider square shows it.
+
+    Args:
+        hands: what `find` returned.
+
+    Yields:
+        float32 [2 N, 4], as `find` does.
+
+    Returns:
+        What was seen of each hand in its own square, or in the wider one where that look is clearly surer.
+    """
+    looks = yield np.stack([geometry.widen(hand.box, times) for hand in hands for times in (1, WIDER)])
+    return [wide if wide.presence > own.presence + SURER and _same(wide, own) else own
+            for own, wide in zip(looks[::2], looks[1::2])]
 
 
 def _shows(square, width: int, height: int) -> bool:
@@ -147,15 +169,18 @@ def joint_box(keypoints: np.ndarray) -> np.ndarray:
 
 def strongest(looks: Sequence, count: int) -> list:
     """The looks of highest presence, at most `count`, no two of which cover each other: a hand is found once."""
-    kept, boxes = [], []
+    kept = []
     for look in sorted(looks, key=lambda each: -each.presence):
-        box = joint_box(look.keypoints)
-        if all(overlap(box, other) < SAME for other in boxes):
+        if not any(_same(look, other) for other in kept):
             kept.append(look)
-            boxes.append(box)
         if len(kept) == count:
             break
     return kept
+
+
+def _same(one, other) -> bool:
+    """Whether two looks show the same hand."""
+    return overlap(joint_box(one.keypoints), joint_box(other.keypoints)) >= SAME
 
 
 def overlap(one, other) -> float:

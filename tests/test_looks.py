@@ -54,6 +54,13 @@ def test_a_look_far_from_the_others_hardly_moves_a_joint():
         np.testing.assert_allclose(keypoints[:tip], seen(HAND).keypoints[:tip], atol=1e-4)
 
 
+def test_looks_that_see_nothing_do_not_part_those_that_see_the_hand():
+    nothing = seen(np.zeros_like(HAND), 0.02, 0.02)
+    pair = [seen(HAND), seen(HAND + (1.5, 0))]
+    np.testing.assert_allclose(agreed([*pair, nothing, nothing])[:, :2], agreed(pair)[:, :2], atol=0.1)
+    assert agreed([*pair, nothing, nothing])[:, 2].min() > 0.9 * agreed(pair)[:, 2].min()
+
+
 def test_a_look_at_the_next_finger_moves_it_less_than_a_mean_would():
     """A finger's breadth is near the bell's sigma: there looks still pull at each other."""
     keypoints = agreed([seen(HAND), seen(HAND), seen(moved(8, (1.5 * SIGMA, 0)))])

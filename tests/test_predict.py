@@ -461,9 +461,12 @@ def test_a_hand_in_a_box_is_looked_at_once_and_after_a_search_in_every_way():
     assert boxed.batches == [1]
     hand = sole(predict.Predictor(searched, scales=(1,))(PICTURE))
     predict.Predictor(usual)(PICTURE)
-    assert usual.batches == [*searched.batches[:-1], 4]
-    for shown, expected in zip(usual.inputs, (turned_crop(hand.box, 0), turned_crop(hand.box, 0)[:, ::-1],
-                                              turned_crop(hand.box, -15), turned_crop(hand.box, 15)), strict=True):
+    assert searched.batches[-1] == 2                                   # the square it was found in, and a wider one
+    assert usual.batches == [*searched.batches[:-1], 2 * 4]
+    crops = [crop for square in (hand.box, geometry.widen(hand.box, search.WIDER))
+             for crop in (turned_crop(square, 0), turned_crop(square, 0)[:, ::-1],
+                          turned_crop(square, -15), turned_crop(square, 15))]
+    for shown, expected in zip(usual.inputs, crops, strict=True):
         assert_same_pixels(shown, expected)
 
 
@@ -525,11 +528,11 @@ def test_a_found_hand_is_looked_at_in_all_scales_too(found):
     artefact = ColourNet()
     hand = sole(predict.Predictor(artefact, scales=(0.9, 1.2))(PICTURE))
     assert_finds(hand, TRUTH, atol=0.5)
-    assert artefact.batches[-1] == 2
+    assert artefact.batches[-1] == 2 * 2                               # in two squares
 
 
 def test_at_other_scales_too_hands_come_the_strongest_first_once_and_above_the_threshold():
-    """Scales of which none is the one that the search ended with: one hand is known there, the other is not."""
+    """Scales of which none is the one that the search ended with."""
     truths = [dotted_hand(90, 120, 80), dotted_hand(300, 100, 120, seed=1)]
     picture = dots(480, 240, truths)
     whole = predict.Predictor(ColourNet(), max_hands=3)(picture)

@@ -49,7 +49,12 @@ def fitted_net(hands):
 
 def run(width, height, look, **settings):
     """What the search finds, and the squares of each round."""
-    generator, seen, rounds = search.find(width, height, SIZE, **settings), None, []
+    return drive(search.find(width, height, SIZE, **settings), look)
+
+
+def drive(generator, look):
+    """What a search returns that is sent what `look` sees in its squares, and the squares of each round."""
+    seen, rounds = None, []
     while True:
         try:
             squares = generator.send(seen)
@@ -221,6 +226,44 @@ def test_there_is_always_a_find_even_beside_the_picture():
         return Look(np.column_stack([hand_at(-900, -900, 50), np.full(21, 0.1)]), 0.1, square)
 
     assert len(run(640, 480, beside)[0]) == 1
+
+
+def test_a_finger_that_its_square_cuts_off_is_found_in_a_wider_one():
+    truth = hand_at(600, 300, 200)
+    truth[16:] = [(x, 300) for x in (742, 750, 757, 764, 771)]
+    net = fitted_net([truth])
+    cut_off = net(geometry.square_box((600, 300), 1.4 * 200))
+    assert (cut_off.keypoints[:, 2] < 0.1).nonzero()[0].tolist() == [16, 17, 18, 19, 20]
+    again = geometry.widen(search.joint_box(cut_off.keypoints), 1.4)
+    assert again[0] + again[2] < 742                                  # the search stands still there
+    (hand,), _ = drive(search.settle([cut_off]), net)
+    np.testing.assert_allclose(hand.keypoints[:, :2], truth)
+
+
+def test_a_surer_hand_beside_one_that_was_found_does_not_take_its_place():
+    truth, beside = hand_at(400, 300, 100), hand_at(530, 300, 100)
+
+    def look(square):
+        if square[2] <= 220:
+            return fitted_net([truth])(square)
+        return Look(np.column_stack([beside, np.ones(21)]), 1.0, square)
+
+    found = look(geometry.square_box((400, 300), 220))
+    settled, _ = drive(search.settle([found, found]), look)
+    for hand in settled:
+        np.testing.assert_allclose(hand.keypoints[:, :2], truth)
+
+
+@pytest.mark.parametrize(("presence", "wide"), [(0.59, False), (0.61, True)])
+def test_a_wider_square_has_to_be_clearly_surer(presence, wide):
+    truth = hand_at(640, 360, 100)
+
+    def look(square):
+        sure = 0.5 if square[2] <= 220 else presence
+        return Look(np.column_stack([truth, np.full(21, sure)]), sure, square)
+
+    (hand,), _ = drive(search.settle([look(geometry.square_box((640, 360), 220))]), look)
+    assert hand.box[2] == pytest.approx(275 if wide else 220)
 
 
 def test_joints_that_nobody_believes_in_do_not_say_where_the_hand_is():
