@@ -85,10 +85,8 @@ def agreed(looks: Sequence[Hand]) -> np.ndarray:
     points, scores = seen[..., :2], seen[..., 2]
     trust = np.maximum([look.presence for look in looks], 1e-9)[:, None]                     # [L, 1]
     # A look that sees a joint far off sees a large hand, one that sees nothing a point: the median by trust is neither.
-    sizes = np.array([search.joint_box(look)[2:].max() for look in seen])
-    order = np.argsort(sizes)
-    up_to = np.cumsum(trust[order, 0])
-    sigma = AGREE * sizes[order][np.searchsorted(up_to, up_to[-1] / 2)]
+    sizes = [search.joint_box(look)[2:].max() for look in seen]
+    sigma = AGREE * np.quantile(sizes, 0.5, weights=trust[:, 0], method="inverted_cdf")
 
     def weights(places):                                                                     # [J, 2] -> [L, J]
         return trust * scores * np.exp(-0.5 * np.sum(np.square((points - places) / sigma), axis=-1))

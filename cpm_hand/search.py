@@ -85,7 +85,8 @@ def settle(hands: Sequence) -> Generator[np.ndarray, Sequence, list]:
         What was seen of each hand in its own square, or in the wider one where that look is clearly surer.
     """
     looks = yield np.stack([geometry.widen(hand.box, times) for hand in hands for times in (1, WIDER)])
-    return [wide if wide.presence > own.presence + SURER and _same(wide, own) else own
+    return [wide if wide.presence > own.presence + SURER                 # and it is no other hand, beside this one
+            and overlap(joint_box(wide.keypoints), joint_box(own.keypoints)) >= SAME else own
             for own, wide in zip(looks[::2], looks[1::2])]
 
 
@@ -169,18 +170,15 @@ def joint_box(keypoints: np.ndarray) -> np.ndarray:
 
 def strongest(looks: Sequence, count: int) -> list:
     """The looks of highest presence, at most `count`, no two of which cover each other: a hand is found once."""
-    kept = []
+    kept, boxes = [], []
     for look in sorted(looks, key=lambda each: -each.presence):
-        if not any(_same(look, other) for other in kept):
+        box = joint_box(look.keypoints)
+        if all(overlap(box, other) < SAME for other in boxes):
             kept.append(look)
+            boxes.append(box)
         if len(kept) == count:
             break
     return kept
-
-
-def _same(one, other) -> bool:
-    """Whether two looks show the same hand."""
-    return overlap(joint_box(one.keypoints), joint_box(other.keypoints)) >= SAME
 
 
 def overlap(one, other) -> float:

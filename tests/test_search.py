@@ -238,6 +238,7 @@ def test_a_finger_that_its_square_cuts_off_is_found_in_a_wider_one():
     assert again[0] + again[2] < 742                                  # the search stands still there
     (hand,), _ = drive(search.settle([cut_off]), net)
     np.testing.assert_allclose(hand.keypoints[:, :2], truth)
+    assert hand.box[2] == pytest.approx(1.25 * 1.4 * 200)
 
 
 def test_a_surer_hand_beside_one_that_was_found_does_not_take_its_place():
